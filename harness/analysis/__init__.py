@@ -1,0 +1,1 @@
+"""Analysis: from records to numbers. Reads records and the suite, nothing else."""

@@ -1,0 +1,221 @@
+"""A record as one flat row: its place on every axis and each number under one address. The only place that does it.
+
+Addresses. A path of `harness.quantities` (`memory.peak_vram`, `timing.train`), any `timing.<phase>`,
+`energy.<phase>` and `memory.<phase>_peak`; or a metric, `name[@task][:when]`:
+
+    accuracy             the final value: after training, or before it where nothing was trained
+    accuracy:before      before training; likewise `:after` and `:merged`
+    accuracy:anatomy     a part (an MMLU subject); `accuracy:anatomy:before` before training
+    accuracy@mmlu        of another task than the cell's own
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from harness.errors import UnknownName
+from harness.quantities import QUANTITIES, Quantity
+from harness.records.schema import PHASES, Metric, PeakSource, PhaseMemory, Record, When
+
+AXES = ("model", "quantization", "method", "task", "seed")
+WHENS: tuple[str, ...] = get_args(When)
+RANDOM_WEIGHTS = "random:"
+
+PEAK_SOURCES: Mapping[PeakSource, str] = {
+    "nvml_process": "GPU memory of the cell's process (NVML)",
+    "nvml_device_delta": "GPU memory of the device less what was used before (NVML)",
+    "torch_reserved": "GPU memory reserved by torch's allocator",
+    "host_rss": "host memory (resident set of the cell's process)",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number and what it takes to compare it: its standard error and how it was measured.
+
+    protocol: a metric's protocol id; for a cost, source and device; None where there is one way only (a count).
+    """
+
+    value: float | None
+    stderr: float | None = None
+    protocol: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record, flat. axes: model, quantization, method, task, seed and the swept fields, in that order."""
+
+    record: Record
+    axes: Mapping[str, Any]
+    readings: Mapping[str, Reading]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the cell went through."""
+        return self.record.outcome.status == "ok"
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the model was never trained: its quality says nothing."""
+        return str(self.config("model", "source") or "").startswith(RANDOM_WEIGHTS)
+
+    def config(self, part: str, field: str) -> Any:
+        """A field of the cell's resolved configuration (`config("scheme", "double_quant")`); None where absent."""
+        return (self.record.cell.config.get(part) or {}).get(field)
+
+    def reading(self, key: str) -> Reading | None:
+        """What is at that address; None where nothing was measured."""
+        found = self.readings.get(key)
+        return None if found is None or found.value is None else found
+
+    def name(self, *without: str) -> str:
+        """The cell in words, as the plan prints it: `model / scheme / method / task / seed 0 / learning_rate=0.1`."""
+        return " / ".join(axis_words(axis, value) for axis, value in self.axes.items() if axis not in without)
+
+
+def row(record: Record) -> Row:
+    """The record as a row."""
+    cell = record.cell
+    axes = {axis: getattr(cell, axis) for axis in AXES} | cell.sweep
+    return Row(record, axes, dict(_costs(record)) | dict(_metrics(record)))
+
+
+def rows(records: Sequence[Record]) -> list[Row]:
+    """All records as rows, in their order."""
+    return [row(record) for record in records]
+
+
+def axis_words(axis: str, value: Any) -> str:
+    """A place on an axis in words: the id itself, `seed 0`, `learning_rate=0.0001`."""
+    if axis == "seed":
+        return f"seed {value}"
+    return str(value) if axis in AXES else f"{axis.rpartition('.')[2]}={axis_value(value)}"
+
+
+def axis_value(value: Any) -> str:
+    """A swept value as a person wrote it (`0.0001`, not `1e-04`)."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def device_name(record: Record) -> str:
+    """The GPU, or the CPU and how many cores, that the record was measured on."""
+    where = record.environment
+    if where.device == "cuda":
+        return where.gpu or "GPU of unknown name"
+    return f"{where.cpu or 'CPU'}, {where.cores} cores" if where.cores else where.cpu or "CPU"
+
+
+def describe(key: str, among: Sequence[Row] = ()) -> Quantity:
+    """Label, unit, format and direction of an address.
+
+    A metric that `harness.quantities` does not list (a third party's task) is described from the rows that
+    carry it. Raises UnknownName, with the nearest known name, where neither knows it.
+    """
+    base, words = _address_words(key)
+    known = QUANTITIES.get(base) or _phase_quantity(base) or _foreign_metric(base, among)
+    if known is None:
+        raise UnknownName("metric or quantity", key, QUANTITIES)
+    return replace(known, key=key, label=" ".join([known.label, *words]))
+
+
+def metric_address(name: str, task: str | None = None, when: str | None = None) -> str:
+    """The address of a metric: `name[@task][:when]`."""
+    return name + (f"@{task}" if task else "") + (f":{when}" if when else "")
+
+
+def _address_words(key: str) -> tuple[str, list[str]]:
+    """Splits an address into the table's key and the words that its label gets."""
+    stem, _, last = key.rpartition(":")
+    when = {"before": "before tuning", "after": "after tuning", "merged": "after merging"}.get(last)
+    name, _, task = (stem if when and stem else key).partition("@")
+    base, _, part = name.partition(":")
+    words = [f"({part})"] if part else []
+    words += [f"on {task}"] if task else []
+    return base, words + ([when] if when and stem else [])
+
+
+def _phase_quantity(key: str) -> Quantity | None:
+    section, _, rest = key.partition(".")
+    phase = rest.removesuffix("_peak")
+    if phase not in PHASES:
+        return None
+    model = {"timing": "timing.train", "energy": "energy.train", "memory": "memory.train_peak"}.get(section)
+    if model is None or (section == "memory") != rest.endswith("_peak"):
+        return None
+    like = QUANTITIES[model]
+    return replace(like, key=key, label=like.label.replace("train", phase), meaning=like.meaning.replace("train", phase))
+
+
+def _foreign_metric(name: str, among: Sequence[Row]) -> Quantity | None:
+    for candidate in among:
+        for metric in candidate.record.metrics:
+            if metric.name.partition(":")[0] == name:
+                label = name.replace("_", " ")
+                return Quantity(name, label, metric.unit, "plain", metric.higher_is_better, f"metric {name}", quality=True)
+    return None
+
+
+def _metrics(record: Record) -> Iterator[tuple[str, Reading]]:
+    """Every metric under `name:when`, and the final value under `name` where the cell went through.
+
+    A cell that died in training has a value from before it; that is not what the cell was to show.
+    """
+    final: dict[str, Metric] = {}
+    for metric in record.metrics:
+        address = metric_address(metric.name, metric.task)
+        yield f"{address}:{metric.when}", Reading(metric.value, metric.stderr, metric.protocol)
+        if metric.when == "after" or (metric.when == "before" and address not in final):
+            final[address] = metric
+    for address, metric in final.items() if record.outcome.status == "ok" else ():
+        yield address, Reading(metric.value, metric.stderr, metric.protocol)
+
+
+def _costs(record: Record) -> Iterator[tuple[str, Reading]]:
+    """Every cost under its address; the protocol of a cost is its source and the device."""
+    device = device_name(record)
+    yield from _memory(record, device)
+    clock = f"wall clock on {device}"
+    yield "timing.total", Reading(record.timing.total, protocol=clock)
+    for phase, seconds in record.timing.phases.items():
+        yield f"timing.{phase}", Reading(seconds, protocol=clock)
+    for phase, joules in record.energy.phases.items():
+        yield f"energy.{phase}", Reading(joules, protocol=f"{record.energy.source} on {device}")
+    yield from _training(record, clock)
+    if record.latency:
+        smallest = min(record.latency, key=lambda latency: (latency.batch_size, latency.form != "unmerged"))
+        yield "latency.ttft_ms.p50", Reading(smallest.ttft_ms.p50, protocol=clock)
+        yield "latency.tpot_ms.p50", Reading(smallest.tpot_ms.p50 if smallest.tpot_ms else None, protocol=clock)
+    if record.parameters:
+        for name in ("total", "trainable", "trainable_percent"):
+            yield f"parameters.{name}", Reading(getattr(record.parameters, name))
+    yield "sizes.model_bytes", Reading(record.sizes.model_bytes)
+    yield "sizes.adapter_bytes", Reading(record.sizes.adapter_bytes)
+
+
+def _memory(record: Record, device: str) -> Iterator[tuple[str, Reading]]:
+    source = record.memory.peak_vram_source
+    if source is None:
+        return
+    how = f"{PEAK_SOURCES[source]} on {device}"
+    yield "memory.peak_vram", Reading(record.memory.peak_vram, protocol=how)
+    for phase, peaks in record.memory.phases.items():
+        yield f"memory.{phase}_peak", Reading(_peak(peaks, source), protocol=how)
+
+
+def _peak(peaks: PhaseMemory, source: PeakSource) -> int | None:
+    return peaks.nvml_device if source == "nvml_device_delta" else getattr(peaks, source)
+
+
+def _training(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
+    training = record.training
+    if training is None:
+        return
+    yield "training.tokens_per_second", Reading(training.tokens_per_second, protocol=clock)
+    yield "training.samples_per_second", Reading(training.samples_per_second, protocol=clock)
+    yield "training.final_loss", Reading(training.final_loss)
+    if training.step_ms:
+        for name in ("p50", "p90", "p99"):
+            yield f"training.step_ms.{name}", Reading(getattr(training.step_ms, name), protocol=clock)
+

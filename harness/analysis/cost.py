@@ -1,0 +1,67 @@
+"""What every configuration costs: memory, time, rates, parameters, bytes, energy; means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.analysis.columns import Row, describe
+from harness.analysis.entries import measured_entry, protocol_letters
+from harness.analysis.groups import AxisOrder, group_by, samples
+from harness.analysis.layouts import shared_note, shown_axes
+from harness.analysis.pivot import axis_columns, name_entries
+from harness.analysis.table import Column, Entry, Table
+from harness.quantities import Quantity
+
+COSTS = (
+    "memory.peak_vram", "memory.train_peak", "timing.train", "timing.total", "training.tokens_per_second", "training.step_ms.p50",
+    "parameters.trainable", "parameters.trainable_percent", "sizes.adapter_bytes", "sizes.model_bytes", "energy.train",
+    "latency.ttft_ms.p50", "latency.tpot_ms.p50",
+)  # fmt: skip
+
+
+def cost_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
+    """Costs of the configurations of which a cell went through; None where none did.
+
+    A column without any number is left out, and named below the table. Numbers of one column that were measured
+    in different ways (another source of memory, another device) are marked.
+    """
+    ran = [row for row in rows if row.ok]
+    if not ran:
+        return None
+    axes = shown_axes(ran)
+    groups = group_by(order.sort(ran, [*axes, "seed"]), axes)
+    quantities = [describe(key) for key in COSTS]
+    measured = [quantity for quantity in quantities if any(row.reading(quantity.key) for row in ran)]
+    ways = {quantity.key: _ways(ran, quantity) for quantity in measured}
+    letters = protocol_letters(sorted({way for found in ways.values() if len(found) > 1 for way in found}))
+    body = tuple(
+        (*name_entries(axes, place), *(_cost(found, quantity, letters, ways[quantity.key]) for quantity in measured))
+        for place, found in groups.items()
+    )
+    notes = [*shared_note(ran, axes), *_sources(ways, measured)]
+    seeds = sorted({len(found) for found in groups.values()})
+    if seeds != [1]:
+        notes.append(f"Means over n = {' or '.join(map(str, seeds))} seeds; the deviations are in the CSV and JSON forms of this table.")
+    absent = [quantity.label for quantity in quantities if quantity not in measured]
+    notes += [f"Not measured here: {', '.join(absent)}."] if absent else []
+    columns = (*axis_columns(axes), *(Column(quantity.label, unit=quantity.unit) for quantity in measured))
+    return Table("cost", "Cost", columns, body, tuple(notes), {mark: str(way) for way, mark in letters.items()})
+
+
+def _cost(rows: Sequence[Row], quantity: Quantity, letters: Mapping[str | None, str], ways: Sequence[str]) -> Entry:
+    entry = measured_entry(rows, quantity, letters if len(ways) > 1 else {})
+    return entry if entry.sample is None else replace(entry, text=quantity.show(entry.sample.mean))
+
+
+def _ways(rows: Sequence[Row], quantity: Quantity) -> list[str]:
+    return sorted(way for way in samples(rows, quantity) if way)
+
+
+def _sources(ways: dict[str, list[str]], measured: Sequence[Quantity]) -> list[str]:
+    """Where the numbers of a column come from, said once for all columns of one source."""
+    columns: dict[str, list[str]] = {}
+    for quantity in measured:
+        if len(ways[quantity.key]) == 1:
+            columns.setdefault(ways[quantity.key][0], []).append(quantity.label)
+    return [f"{', '.join(labels)}: {way}." for way, labels in columns.items()]

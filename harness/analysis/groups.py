@@ -1,0 +1,97 @@
+"""Rows brought together: in the author's order, by their place on the axes, and into samples over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.analysis.columns import AXES, Row
+from harness.analysis.statistics import Sample
+from harness.quantities import Quantity
+
+
+@dataclass(frozen=True)
+class AxisOrder:
+    """The order of the ids on every axis: as the suite lists them; unknown ones after, by value."""
+
+    positions: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
+
+    def rank(self, axis: str, value: Any) -> tuple[int, float, str]:
+        """A key to sort by."""
+        known = self.positions.get(axis, ())
+        if value in known:
+            return known.index(value), 0.0, ""
+        number = float(value) if isinstance(value, int | float) else 0.0
+        return len(known), number, "" if value == "none" else str(value)
+
+    def sort(self, rows: Iterable[Row], axes: Sequence[str]) -> list[Row]:
+        """The rows by those axes, in order; rows that are equal on them keep their order."""
+        return sorted(rows, key=lambda row: [self.rank(axis, row.axes.get(axis)) for axis in axes])
+
+
+def axes_of(rows: Iterable[Row]) -> list[str]:
+    """Every axis that the rows have: the fixed ones, then the swept fields."""
+    swept: dict[str, None] = {}
+    for row in rows:
+        swept |= dict.fromkeys(axis for axis in row.axes if axis not in AXES)
+    return [*AXES, *swept]
+
+
+def place(row: Row, axes: Sequence[str]) -> tuple[Any, ...]:
+    """The row's ids on those axes; None on an axis that it does not have."""
+    return tuple(row.axes.get(axis) for axis in axes)
+
+
+def group_by(rows: Iterable[Row], axes: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
+    """place -> its rows, places in order of first appearance. Values on axes are hashable or become their repr."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(_key(value) for value in place(row, axes)), []).append(row)
+    return groups
+
+
+def varying(rows: Sequence[Row], within: Sequence[str]) -> list[str]:
+    """The axes but seed on which rows differ that agree on `within`: a mean over those would mix unlike things."""
+    others = [axis for axis in axes_of(rows) if axis not in within and axis != "seed"]
+    groups = group_by(rows, within).values()
+    return [axis for axis in others if any(len({_key(row.axes.get(axis)) for row in group}) > 1 for group in groups)]
+
+
+def relevant(rows: Sequence[Row], quantity: Quantity) -> list[Row]:
+    """The rows without those of tasks that ran and do not have the number (perplexity, for a classification)."""
+    ran = {row.axes["task"] for row in rows if row.ok}
+    having = {row.axes["task"] for row in rows if _has(row, quantity)}
+    return [row for row in rows if row.axes["task"] in having or row.axes["task"] not in ran]
+
+
+def samples(rows: Iterable[Row], quantity: Quantity) -> dict[str | None, Sample]:
+    """protocol -> the sample over the cells that went through and have the number; one protocol each, never mixed.
+
+    The quality of random weights is no quality: such cells are left out.
+    """
+    readings: dict[str | None, list[tuple[float, float | None]]] = {}
+    for row in rows:
+        reading = row.reading(quantity.key)
+        if reading is None or reading.value is None or not row.ok or (quantity.quality and row.random_weights):
+            continue
+        readings.setdefault(reading.protocol, []).append((reading.value, reading.stderr))
+    return {
+        protocol: Sample(tuple(value for value, _ in found), tuple(stderr for _, stderr in found), quantity.exact)
+        for protocol, found in readings.items()
+    }
+
+
+def one_sample(rows: Iterable[Row], quantity: Quantity) -> Sample | None:
+    """The sample over seeds where all were measured one way; None where there are none, or several ways."""
+    found = list(samples(rows, quantity).values())
+    return found[0] if len(found) == 1 else None
+
+
+def _has(row: Row, quantity: Quantity) -> bool:
+    """Whether the number was taken at all; a cell that died after the evaluation before training counts too."""
+    return quantity.key in row.readings or f"{quantity.key}:before" in row.readings
+
+
+def _key(value: Any) -> Any:
+    return value if isinstance(value, Hashable) else repr(value)

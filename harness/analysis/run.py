@@ -1,0 +1,114 @@
+"""A run directory read back: its records as rows, its suite, and whatever could not be read or does not count."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.analysis.columns import Row, rows
+from harness.analysis.groups import AxisOrder, axes_of, group_by
+from harness.errors import RequestError
+from harness.records.store import Damaged, RecordStore
+from harness.suite.load import load_suite
+from harness.suite.schema import Suite
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A record that is whole but does not count, and why."""
+
+    row: Row
+    reason: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory. suite: None where its suite.yaml cannot be read, then suite_problem says why."""
+
+    path: Path
+    suite: Suite | None
+    suite_problem: str | None
+    rows: tuple[Row, ...]
+    damaged: tuple[Damaged, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    order: AxisOrder = field(default_factory=AxisOrder)
+
+    @property
+    def name(self) -> str:
+        """The suite's name, or that of the directory."""
+        return self.suite.name if self.suite else self.rows[0].record.cell.suite if self.rows else self.path.name
+
+    @property
+    def title(self) -> str:
+        """The suite's title, or its name."""
+        return (self.suite.title if self.suite else None) or self.name
+
+    def require_suite(self) -> Suite:
+        """The suite; raises RequestError that says why there is none."""
+        if self.suite is None:
+            raise RequestError(f"{self.suite_problem}")
+        return self.suite
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run directory; raises NotARun for a directory that is none.
+
+    A suite.yaml that is absent or no longer valid here costs the suite's own layout, not the report. Of two
+    records at one place (the suite was changed between two runs of this directory) the later one counts; records
+    of ids that the suite no longer has don't.
+    """
+    records, damaged = RecordStore(path).read_all()
+    suite, problem = _suite(path / "suite.yaml")
+    kept, left_out = _current(rows(records), suite)
+    order = _order(suite)
+    return Run(path, suite, problem, tuple(order.sort(kept, axes_of(kept))), tuple(damaged), tuple(left_out), order)
+
+
+def _suite(file: Path) -> tuple[Suite | None, str | None]:
+    if not file.is_file():
+        return None, f"{file} is missing: the suite's own tables and claims are not shown"
+    try:
+        return load_suite(file), None
+    except RequestError as error:
+        return None, f"{file} cannot be read, so the suite's own tables and claims are not shown: {error}"
+
+
+def _current(found: Sequence[Row], suite: Suite | None) -> tuple[list[Row], list[LeftOut]]:
+    kept: list[Row] = []
+    left_out: list[LeftOut] = []
+    for at_one_place in group_by(found, axes_of(found)).values():
+        *older, latest = sorted(at_one_place, key=lambda row: (row.record.finished, row.record.cell.id))
+        left_out += [LeftOut(row, "another version of this cell was run later") for row in older]
+        gone = _gone(latest, suite)
+        if gone:
+            left_out.append(LeftOut(latest, f"the suite no longer has {gone}"))
+        else:
+            kept.append(latest)
+    return kept, left_out
+
+
+def _gone(row: Row, suite: Suite | None) -> str | None:
+    """What the suite no longer has of a cell's place, or None."""
+    if suite is None:
+        return None
+    known = _ids(suite)
+    for axis, value in row.axes.items():
+        if value not in known.get(axis, ()):
+            return f"the {axis} {value}"
+    return None
+
+
+def _order(suite: Suite | None) -> AxisOrder:
+    return AxisOrder() if suite is None else AxisOrder(_ids(suite))
+
+
+def _ids(suite: Suite) -> dict[str, Sequence[Hashable]]:
+    return {
+        "model": [entry.id for entry in suite.models],
+        "quantization": [entry.id for entry in suite.quantization],
+        "method": [entry.id for entry in suite.methods],
+        "task": [entry.id for entry in suite.tasks],
+        "seed": list(suite.seeds),
+        **suite.sweep,
+    }

@@ -1,0 +1,58 @@
+"""`harness`: the commands, and how an error becomes one clear message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from harness import __version__
+from harness.cli.claims import claims_command
+from harness.cli.doctor import doctor_command
+from harness.cli.init import init_command
+from harness.cli.list import list_command
+from harness.cli.plan import plan_command
+from harness.cli.report import report_command
+from harness.cli.run import run_command
+from harness.cli.schema import schema_command
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Which fine-tuning method and which quantization, on this model, this GPU and this task?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_command)
+app.command("plan")(plan_command)
+app.command("report")(report_command)
+app.command("claims")(claims_command)
+app.command("list")(list_command)
+app.command("doctor")(doctor_command)
+app.command("init")(init_command)
+app.command("schema")(schema_command)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    if version:
+        print(f"harness {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The console script: runs the command; an error of ours is printed and decides the exit code."""
+    try:
+        app()
+    except HarnessError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `harness plan … | head`
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""`harness claims`: whether the suite's claims hold in a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+COLOURS = {"reproduced": "green", "direction only": "yellow", "not reproduced": "red"}
+
+
+def claims_command(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Print the verdict on every claim of the suite; exit code 1 when one is not reproduced."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.analysis.claims import check_claims
+    from harness.analysis.run import read_run
+
+    found = read_run(run)
+    suite = found.require_suite()
+    checked = check_claims(found.rows, suite.claims)
+    if not checked:
+        print(f"the suite {suite.name} makes no claims")
+        return
+    table = Table("claim", "verdict", "found", "source")
+    for claim in checked:
+        verdict = Text(claim.verdict, style=COLOURS.get(claim.verdict, ""))
+        table.add_row(Text(claim.claim.id), verdict, Text(claim.sentence), Text(claim.claim.source))
+    Console().print(table)
+    if any(claim.verdict == "not reproduced" for claim in checked):
+        raise typer.Exit(1)

@@ -1,0 +1,71 @@
+"""`harness list models|schemes|methods|tasks`: what a suite can name."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    models = "models"
+    schemes = "schemes"
+    methods = "methods"
+    tasks = "tasks"
+
+
+def list_command(
+    kind: Kind = typer.Argument(..., help="What to list."),
+    as_json: bool = typer.Option(False, "--json", help="As JSON, with every field's default and meaning."),
+) -> None:
+    """List the models, schemes, methods or tasks that a suite can name."""
+    entries = _models() if kind is Kind.models else _registered(kind)
+    if as_json:
+        print(json.dumps(entries, indent=1))
+        return
+    table = Table("name", "what it is", "fields")
+    for entry in entries:
+        table.add_row(entry["name"], entry["summary"], ", ".join(field["name"] for field in entry["fields"]))
+    Console().print(table)
+
+
+def _registered(kind: Kind) -> list[dict[str, Any]]:
+    from harness.methods.base import METHODS
+    from harness.quantization.base import SCHEMES
+    from harness.tasks.base import TASKS
+
+    registry: Any = {Kind.schemes: SCHEMES, Kind.methods: METHODS, Kind.tasks: TASKS}[kind]
+    return [{"name": name, "summary": _summary(cls), "fields": _fields(cls)} for name, cls in registry.items()]
+
+
+def _models() -> list[dict[str, Any]]:
+    from harness.micro import MODELS
+    from harness.models.base import ModelConfig
+    from harness.models.source import shapes
+
+    sources = [
+        ("hub:<owner>/<name>", "a model of the Hugging Face hub"),
+        ("path:<folder>", "a folder with config.json, safetensors weights and a tokenizer"),
+        *((f"micro:{name}", "a small pre-trained model that ships with harness") for name in MODELS),
+        *((f"random:{name}", "random weights of a real model's size: memory and speed only") for name in shapes()),
+    ]
+    return [{"name": name, "summary": summary, "fields": _fields(ModelConfig)} for name, summary in sources]
+
+
+def _summary(cls: type[Any]) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+def _fields(cls: Any) -> list[dict[str, Any]]:
+    described = cls.model_json_schema()["properties"]
+    return [
+        {"name": name, "default": described[name].get("default"), "meaning": described[name].get("description", "")}
+        for name in cls.model_fields
+        if name not in ("scheme", "method", "task", "source")
+    ]

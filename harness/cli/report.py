@@ -1,0 +1,23 @@
+"""`harness report`: the report of a run directory, written again and in other formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report_command(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="FORMAT", help="md, html, csv, json or latex; several times for several. By default md and csv."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write here; by default into the run directory.")] = None,
+) -> None:
+    """Write the report of a run and print the paths of its files."""
+    from harness.report.write import DEFAULT_FORMATS, write_report
+
+    for path in write_report(run, formats or DEFAULT_FORMATS, out):
+        print(path)

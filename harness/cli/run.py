@@ -1,0 +1,71 @@
+"""`harness run`: runs a suite, or goes on with it, and writes its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from harness.runs.run import RunSummary
+
+ORDER = ("ok", "oom", "diverged", "unsupported", "failed", "timeout")
+
+
+def run_command(
+    suite: Annotated[str, typer.Argument(help="A suite file, or the name of one in suites/.")],
+    profile: Annotated[str | None, typer.Option(help="The profile of the suite to lay over it.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run directory. Default: results/<suite>/<time>, or the newest unfinished run of this suite and profile."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Run only the cells whose model/quantization/method/task/seed or id matches this glob; may be repeated."),
+    ] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where cells run; auto: cuda where it can be used.")] = "auto",
+    executor: Annotated[str, typer.Option(help="How cells are executed.")] = "local",
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once; more than one disturb each other's times.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run finished cells again too.")] = False,
+) -> None:
+    """Run a suite's cells and write its report; repeated, it goes on where it stopped.
+
+    Finished cells (ok, oom, diverged, unsupported) are not run again; failed ones and those that took too long
+    are. Exit code 1 when a cell failed or took too long, or the run was stopped.
+    """
+    from harness.cli.progress import display_on
+    from harness.runs.run import RunOptions, run_suite
+    from harness.suite.find import find_suite
+    from harness.suite.load import load_suite
+
+    console = Console()
+    loaded = load_suite(find_suite(suite), profile)
+    options = RunOptions(out=out, only=only or (), device=device, executor=executor, jobs=jobs, fresh=fresh)
+    with display_on(console) as display:
+        summary = run_suite(loaded, options, display)
+    _say(console, summary)
+    if not summary.interrupted:
+        _report(console, summary.run)
+    raise typer.Exit(summary.exit_code)
+
+
+def _say(console: Console, summary: RunSummary) -> None:
+    counts = ", ".join(f"{summary.statuses[status]} {status}" for status in ORDER if summary.statuses[status])  # type: ignore[index]
+    reused = f", {summary.reused} of them finished before" if summary.reused else ""
+    _line(console, f"{sum(summary.statuses.values())} of {summary.selected} cells: {counts or 'none ended'}{reused}")
+    if summary.interrupted:
+        _line(console, f"stopped; records are kept in {summary.run}: repeat the command to go on")
+        _line(console, f"for a report of what there is: harness report {summary.run}")
+
+
+def _report(console: Console, run: Path) -> None:
+    from harness.report.write import write_report
+
+    write_report(run, [])
+    _line(console, f"report: {run / 'report.md'}")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Measurement: HOW memory, time and energy are taken, phase by phase."""

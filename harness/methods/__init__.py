@@ -1,0 +1,1 @@
+"""Methods: how parameters are tuned. One file per family of methods."""

@@ -1,0 +1,1 @@
+"""Models: where they come from, what kind they are, and how they are loaded."""

@@ -1,0 +1,20 @@
+"""A suite's entry for a model: where it comes from and how it is loaded. Plain values, no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.fields import Config, identity
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class ModelConfig(Config):
+    """One model of a suite."""
+
+    source: str = identity(description="hub:<owner>/<name>, path:<folder>, micro:<name> or random:<shape>")
+    revision: str | None = identity(None, description="hub revision: branch, tag or commit; null: the default branch")
+    dtype: Dtype = identity("auto", description="dtype of the weights that are not quantized; auto: as the checkpoint stores them")
+    attn_implementation: str | None = identity(None, description="transformers' attn_implementation: eager, sdpa, flash_attention_2, ...")
+    trust_remote_code: bool = identity(False, description="run Python code that the model's repository carries")
+    allow_pickle: bool = identity(False, description="load weights from pickle files (.bin); otherwise safetensors only")

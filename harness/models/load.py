@@ -1,0 +1,155 @@
+"""Loads a model with the head that a task needs, its weights stored as a scheme says, and its tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, RequestError, Unsupported
+from harness.models.base import ModelConfig
+from harness.models.facts import facts_of
+from harness.models.source import local_folder, split
+from harness.needs import ModelFacts
+from harness.quantization.base import Scheme
+from harness.tasks.base import Head
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_tokenizer(config: ModelConfig, cache: Path) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with the end-of-sequence token as padding where it has none; raises HarnessError."""
+    from transformers import AutoTokenizer
+
+    place, revision = _place(config, cache)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise _clear(config, "tokenizer", error) from error
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise RequestError(f"the tokenizer of {config.source} has neither a padding nor an end-of-sequence token: batches cannot be padded")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_facts(config: ModelConfig, cache: Path) -> ModelFacts:
+    """The model's facts, its config.json downloaded where it is a hub model; raises HarnessError."""
+    from transformers import AutoConfig
+
+    place, revision = _place(config, cache)
+    try:
+        loaded = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise _clear(config, "configuration", error) from error
+    return facts_of(loaded.to_dict())
+
+
+def load_model(
+    config: ModelConfig, head: Head, scheme: Scheme, tokenizer: PreTrainedTokenizerBase, device: str, cache: Path
+) -> PreTrainedModel:
+    """The model on `device` (`cpu`, `cuda`), in eval mode, weights as `scheme` stores them.
+
+    A new classification head is initialised from torch's global seed. Raises HarnessError that says what is
+    missing (weights, safetensors, network), Unsupported where the architecture has no such head.
+    """
+    import torch
+
+    place, revision = _place(config, cache)
+    arguments: dict[str, Any] = {
+        "revision": revision,
+        "dtype": _dtype(config),
+        "trust_remote_code": config.trust_remote_code,
+        "use_safetensors": None if config.allow_pickle else True,
+        **_head_arguments(head),
+    }
+    if config.attn_implementation is not None:
+        arguments["attn_implementation"] = config.attn_implementation
+    if scheme.quantizes:
+        skeleton = _skeleton(config, head, place, revision)
+        dtype = skeleton.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
+        arguments["quantization_config"] = scheme.quantization_config(dtype, _behind_base(skeleton))
+    if scheme.quantizes or device != "cpu":
+        arguments["device_map"] = {"": device}
+    try:
+        model = _auto_class(head).from_pretrained(place, **arguments)
+    except (OSError, ValueError) as error:
+        raise _clear(config, "model", error) from error
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    model.eval()
+    return model
+
+
+def head_modules(model: PreTrainedModel) -> list[str]:
+    """Names of the top-level modules with weights outside the base model: the task head (`classifier`, `score`, ...)."""
+    return [
+        name for name, child in model.named_children() if name != model.base_model_prefix and any(True for _ in child.parameters())
+    ]
+
+
+def _auto_class(head: Head) -> Any:
+    import transformers
+
+    classes = {
+        "causal-lm": transformers.AutoModelForCausalLM,
+        "seq2seq-lm": transformers.AutoModelForSeq2SeqLM,
+        "sequence-classification": transformers.AutoModelForSequenceClassification,
+    }
+    if head.kind not in classes:
+        raise Unsupported(f"no loader for the head {head.kind!r}; known: {', '.join(classes)}")
+    return classes[head.kind]
+
+
+def _head_arguments(head: Head) -> dict[str, Any]:
+    if head.kind != "sequence-classification":
+        return {}
+    return {"num_labels": head.labels, "problem_type": head.problem_type}
+
+
+def _place(config: ModelConfig, cache: Path) -> tuple[str, str | None]:
+    """What from_pretrained gets: a folder or a hub name, and the revision."""
+    kind, name = split(config.source)
+    if kind == "hub":
+        return name, config.revision or "main"
+    if kind == "random":
+        from harness.models.random_weights import materialise
+
+        return str(materialise(name, config, cache)), None
+    return str(local_folder(config)), None
+
+
+def _dtype(config: ModelConfig) -> Any:
+    import torch
+
+    return "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
+
+
+def _skeleton(config: ModelConfig, head: Head, place: str, revision: str | None) -> PreTrainedModel:
+    """The model without weights (on the meta device), to learn its modules' names and its dtype before loading it."""
+    import torch
+    from transformers import AutoConfig
+
+    loaded = AutoConfig.from_pretrained(
+        place, revision=revision, trust_remote_code=config.trust_remote_code, **_head_arguments(head)
+    )
+    with torch.device("meta"):
+        return _auto_class(head).from_config(loaded, trust_remote_code=config.trust_remote_code)
+
+
+def _behind_base(model: PreTrainedModel) -> list[str]:
+    """Names of the task head and of the output embeddings, wherever in the model they are."""
+    output = model.get_output_embeddings()
+    embeddings = [name for name, module in model.named_modules() if output is not None and module is output]
+    return sorted({*head_modules(model), *embeddings})
+
+
+def _clear(config: ModelConfig, what: str, error: Exception) -> HarnessError:
+    text = " ".join(str(error).split())
+    if "trust_remote_code" in text:
+        return Unsupported(f"{config.source} carries Python code of its own; set trust_remote_code: true on the model if you trust its author")
+    if "Unrecognized configuration class" in text:
+        return Unsupported(f"{config.source} has no such head in transformers: {text[:200]}")
+    if "safetensors" in text:
+        return HarnessError(f"{config.source} has no safetensors weights; set allow_pickle: true on the model if you trust its author ({text[:300]})")
+    return HarnessError(f"cannot load the {what} of {config.source}: {text[:500]}")

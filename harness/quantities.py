@@ -1,0 +1,130 @@
+"""ONE table of all that is measured: key, label, unit, how it is printed, which way is better, what it means.
+
+A key is a metric's name (`accuracy`) or a path into the record (`memory.peak_vram`). Tables, plots, CSV
+headers, claims and the regression gate read this table and know nothing else of units or directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from harness.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One thing that is measured.
+
+    unit: of the stored value (bytes, s, J, ...), None for a pure number. style: how `show` prints it.
+    higher_is_better: None where neither way is better. quality: a score of the model (meaningless for
+    random weights), not a cost. exact: a count, the same in every repetition, so that it has no noise.
+    """
+
+    key: str
+    label: str
+    unit: str | None
+    style: str
+    higher_is_better: bool | None
+    meaning: str
+    quality: bool = False
+    exact: bool = False
+
+    @property
+    def points(self) -> float:
+        """How many printed units one stored unit is: 100 for shares (printed in points of a hundred), else 1."""
+        return 100.0 if self.style == "share" else 1.0
+
+    def show(self, value: float | None) -> str:
+        """The value as a person reads it, unit included where the style has one; `–` for None."""
+        return "–" if value is None else _STYLES[self.style](value)
+
+    def show_difference(self, value: float | None) -> str:
+        """A difference of two values with its sign, in the unit that `show` prints; `–` for None."""
+        if value is None:
+            return "–"
+        return ("+" if value > 0 else "−" if value < 0 else "") + self.show(abs(value))
+
+
+def _bytes(value: float) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(value) >= size:
+            return f"{value / size:.2f} {unit}"
+    return f"{value:.0f} B"
+
+
+def _seconds(value: float) -> str:
+    whole = round(value)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{value:.2f} s"
+
+
+def _count(value: float) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        scaled = float(f"{value / size:.3g}")
+        if abs(scaled) >= 1:
+            return f"{scaled:g} {unit}"
+    return f"{value:.0f}"
+
+
+_STYLES: Mapping[str, Callable[[float], str]] = {
+    "share": lambda value: f"{100 * value:.2f}",  # 0..1 stored, printed in points of a hundred as papers do
+    "plain": lambda value: f"{value:.4g}",
+    "perplexity": lambda value: f"{value:.2f}" if value < 1000 else f"{value:.4g}",
+    "percent": lambda value: f"{value:.3g} %",
+    "bytes": _bytes,
+    "seconds": _seconds,
+    "ms": lambda value: f"{value:.1f} ms",
+    "count": _count,
+    "rate": lambda value: f"{value:,.0f}" if value >= 100 else f"{value:.3g}",
+    "joules": lambda value: f"{value / 1000:.2f} kJ" if value >= 1000 else f"{value:.1f} J",
+}
+
+
+def _table(*quantities: Quantity) -> Mapping[str, Quantity]:
+    return {quantity.key: quantity for quantity in quantities}
+
+
+QUANTITIES = _table(
+    Quantity("accuracy", "accuracy", None, "share", True, "share of items answered right", quality=True),
+    Quantity("accuracy_macro", "accuracy (macro)", None, "share", True, "mean over subjects of the share answered right", quality=True),
+    Quantity("accuracy_mismatched", "accuracy (mismatched)", None, "share", True, "MNLI accuracy on the genres not trained on", quality=True),
+    Quantity("f1", "F1", None, "share", True, "harmonic mean of precision and recall of class 1", quality=True),
+    Quantity("matthews_correlation", "Matthews corr.", None, "share", True, "correlation of predicted and true classes, -1..1", quality=True),
+    Quantity("pearson", "Pearson", None, "share", True, "linear correlation of predicted and true scores, -1..1", quality=True),
+    Quantity("spearmanr", "Spearman", None, "share", True, "rank correlation of predicted and true scores, -1..1", quality=True),
+    Quantity("perplexity", "perplexity", None, "perplexity", False, "exp of the mean negative log-likelihood per predicted token", quality=True),
+    Quantity("memory.peak_vram", "peak memory", "bytes", "bytes", False, "largest peak over all phases, of the best source there was"),
+    Quantity("memory.train_peak", "train peak", "bytes", "bytes", False, "peak memory of the train phase, of the same source as the headline"),
+    Quantity("timing.total", "total time", "s", "seconds", False, "wall time of the cell, process start excluded"),
+    Quantity("timing.train", "train time", "s", "seconds", False, "wall time of the train phase"),
+    Quantity("timing.load", "load time", "s", "seconds", False, "wall time of the load phase"),
+    Quantity("timing.quantize", "quantize time", "s", "seconds", False, "wall time of the quantize phase"),
+    Quantity("timing.evaluate", "evaluate time", "s", "seconds", False, "wall time of the evaluate phase"),
+    Quantity("training.tokens_per_second", "tokens/s", "1/s", "rate", True, "real tokens trained on per second after warm-up"),
+    Quantity("training.samples_per_second", "samples/s", "1/s", "rate", True, "rows trained on per second after warm-up"),
+    Quantity("training.step_ms.p50", "step p50", "ms", "ms", False, "median time of an optimizer step after warm-up"),
+    Quantity("training.step_ms.p90", "step p90", "ms", "ms", False, "90th percentile of the time of an optimizer step after warm-up"),
+    Quantity("training.step_ms.p99", "step p99", "ms", "ms", False, "99th percentile of the time of an optimizer step after warm-up"),
+    Quantity("training.final_loss", "final loss", None, "plain", False, "mean training loss of the last logging interval", quality=True),
+    Quantity("parameters.trainable", "trainable", None, "count", None, "parameters that training changed", exact=True),
+    Quantity("parameters.trainable_percent", "trainable %", "%", "percent", None, "parameters that training changed, of all", exact=True),
+    Quantity("parameters.total", "parameters", None, "count", None, "all parameters, the method's own included", exact=True),
+    Quantity("sizes.model_bytes", "weights", "bytes", "bytes", False, "weights in memory as the scheme stores them", exact=True),
+    Quantity("sizes.adapter_bytes", "adapter", "bytes", "bytes", False, "what the method saved to disk", exact=True),
+    Quantity("energy.train", "train energy", "J", "joules", False, "energy of the GPU in the train phase"),
+    Quantity("latency.ttft_ms.p50", "first token p50", "ms", "ms", False, "median time to the first generated token, smallest batch"),
+    Quantity("latency.tpot_ms.p50", "per token p50", "ms", "ms", False, "median time per further generated token, smallest batch"),
+)
+
+
+def quantity(key: str) -> Quantity:
+    """The table's entry for a metric's name or a record path; `accuracy:<subject>` and `accuracy@<task>` are accuracies.
+
+    Raises UnknownName with the nearest known key.
+    """
+    base = key.split(":", 1)[0].split("@", 1)[0]
+    if base not in QUANTITIES:
+        raise UnknownName("metric or quantity", key, QUANTITIES)
+    return QUANTITIES[base]

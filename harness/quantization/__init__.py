@@ -1,0 +1,1 @@
+"""Schemes: how weights are stored. One file per family of schemes."""

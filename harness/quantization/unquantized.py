@@ -1,0 +1,23 @@
+"""Scheme `none`: weights as the model entry's dtype says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.quantization.base import SCHEMES, Scheme
+
+if TYPE_CHECKING:
+    import torch
+
+
+@SCHEMES.register("none")
+class Unquantized(Scheme):
+    """Weights in float32, bfloat16 or float16, as the model entry's `dtype` says."""
+
+    quantizes: ClassVar[bool] = False
+    tunable_weights: ClassVar[bool] = True
+    kbit: ClassVar[bool] = False
+
+    def quantization_config(self, dtype: torch.dtype, head: list[str]) -> None:
+        """None: nothing is quantized."""
+        return

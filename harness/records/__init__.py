@@ -1,0 +1,1 @@
+"""Records: the result of one cell, one JSON file, written once. The waist between running and reading."""

@@ -1,0 +1,206 @@
+"""The record: everything known of one cell after it ran. `harness schema record` prints this as JSON Schema.
+
+Units are SI: bytes are bytes, times seconds unless the name says ms, energy joules. None means not
+measured, and then a note says why; it is never 0, -1 or NaN.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "oom", "diverged", "failed", "timeout", "unsupported"]
+When = Literal["before", "after", "merged"]
+PhaseName = Literal["load", "quantize", "attach", "train", "evaluate", "generate", "merge"]
+PHASES: tuple[PhaseName, ...] = ("load", "quantize", "attach", "train", "evaluate", "generate", "merge")
+
+
+class Part(BaseModel):
+    """Base of the record's parts: unknown keys refused, so that a typo in a writer is found at once."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class CellPart(Part):
+    """Which cell: its id, its place on every axis, and the whole resolved configuration."""
+
+    id: str
+    suite: str
+    profile: str | None = None
+    model: str
+    quantization: str
+    method: str
+    task: str
+    seed: int
+    sweep: dict[str, Any] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict, description="the resolved configuration: model, scheme, method, task, train, measure")
+
+
+class Outcome(Part):
+    """How the cell ended. phase: the one it ended in, None when all went through."""
+
+    status: Status
+    phase: PhaseName | None = None
+    message: str | None = None
+    retries: int = 0
+
+
+class Metric(Part):
+    """One number of quality, with the exact way it was computed."""
+
+    name: str
+    value: float | None = Field(description="None: undefined on this input (the notes say why)")
+    stderr: float | None = Field(default=None, description="standard error over the items evaluated")
+    n: int | None = Field(default=None, description="items (sentences, questions, windows) that the number is over")
+    unit: str | None = None
+    higher_is_better: bool
+    split: str
+    protocol: str
+    when: When = "after"
+    task: str | None = Field(default=None, description="what was evaluated, where that is not the cell's own task")
+
+
+class Parameters(Part):
+    """Counts of parameters; 4-bit packed weights are counted unpacked."""
+
+    total: int
+    trainable: int
+    trainable_percent: float
+    added: int = Field(description="parameters that the method added to the base model")
+
+
+class PhaseMemory(Part):
+    """Peak memory in bytes while one phase ran, four ways and on the host."""
+
+    nvml_process: int | None = Field(default=None, description="NVML: this process and its children on the device")
+    nvml_device: int | None = Field(default=None, description="NVML: the whole device, less what was used before the cell")
+    torch_reserved: int | None = Field(default=None, description="torch's caching allocator: reserved from the driver")
+    torch_allocated: int | None = Field(default=None, description="torch's caching allocator: in live tensors")
+    host_rss: int | None = Field(default=None, description="resident set of the cell's process, shared libraries included")
+
+
+PeakSource = Literal["nvml_process", "nvml_device_delta", "torch_reserved", "host_rss"]
+
+
+class Memory(Part):
+    """Peaks by phase, and the headline: the largest peak over all phases of the best source there was."""
+
+    phases: dict[PhaseName, PhaseMemory] = Field(default_factory=dict)
+    peak_vram: int | None = Field(default=None, description="bytes; without a GPU the host's resident set, as peak_vram_source says")
+    peak_vram_source: PeakSource | None = None
+
+
+class Timing(Part):
+    """Seconds of wall time by phase (a phase that ran twice is summed) and in total, process start excluded."""
+
+    phases: dict[PhaseName, float] = Field(default_factory=dict)
+    total: float | None = None
+
+
+class Percentiles(Part):
+    """Percentiles of a sample of durations in milliseconds."""
+
+    p50: float
+    p90: float
+    p99: float
+
+
+class Training(Part):
+    """What the optimizer did. Rates are over the steps after warm-up; tokens are real ones, padding excluded."""
+
+    steps: int = Field(description="optimizer steps")
+    tokens: int = Field(description="real tokens seen in all steps, padding excluded")
+    samples: int
+    tokens_per_second: float | None = None
+    samples_per_second: float | None = None
+    step_ms: Percentiles | None = None
+    final_loss: float | None = Field(default=None, description="mean loss of the last logging interval")
+
+
+class Latency(Part):
+    """Generation speed at one batch size: time to first token, time per further output token, throughput."""
+
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int
+    ttft_ms: Percentiles
+    tpot_ms: Percentiles | None
+    tokens_per_second: float
+    form: Literal["unmerged", "merged"] = "unmerged"
+
+
+class Energy(Part):
+    """Joules by phase; None without an NVIDIA device that tells."""
+
+    phases: dict[PhaseName, float] = Field(default_factory=dict)
+    source: Literal["nvml_counter", "nvml_power"] | None = None
+
+
+class Sizes(Part):
+    """Bytes: the model's weights in memory as stored (packed), and the method's saved adapter on disk."""
+
+    model_bytes: int | None = None
+    adapter_bytes: int | None = None
+
+
+class Git(Part):
+    """The state of the working tree that the run was started in."""
+
+    commit: str
+    dirty: bool
+
+
+class Environment(Part):
+    """Where it ran."""
+
+    device: Literal["cpu", "cuda"]
+    gpu: str | None = None
+    driver: str | None = None
+    cuda: str | None = None
+    cpu: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    python: str
+    platform: str
+    host: str
+    harness: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    git: Git | None = None
+
+
+class Record(Part):
+    """The result of one cell."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell: CellPart
+    outcome: Outcome
+    metrics: list[Metric] = Field(default_factory=list)
+    parameters: Parameters | None = None
+    memory: Memory = Field(default_factory=Memory)
+    timing: Timing = Field(default_factory=Timing)
+    training: Training | None = None
+    latency: list[Latency] = Field(default_factory=list)
+    energy: Energy = Field(default_factory=Energy)
+    sizes: Sizes = Field(default_factory=Sizes)
+    environment: Environment
+    started: datetime
+    finished: datetime
+    notes: list[str] = Field(default_factory=list)
+
+
+class CellResult(Part):
+    """What the cell's own process found out: the part of a record that it alone knows, filled as it goes.
+
+    Sent to the parent after every phase, so that a cell that dies keeps what it had measured.
+    """
+
+    metrics: list[Metric] = Field(default_factory=list)
+    parameters: Parameters | None = None
+    training: Training | None = None
+    latency: list[Latency] = Field(default_factory=list)
+    sizes: Sizes = Field(default_factory=Sizes)
+    notes: list[str] = Field(default_factory=list)

@@ -1,0 +1,94 @@
+"""Where records live on disk: <run>/records/<cell id>.json, each written aside and renamed, never half there."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import NotARun, StorageError
+from harness.records.schema import Record
+from harness.records.upgrade import upgrade
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes `text` to `path`: afterwards the file is there whole, or as it was before. Durable (fsync).
+
+    Raises StorageError that names the file when the disk is full, read-only or not ours to write.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A record file that cannot be read, and why."""
+
+    path: Path
+    reason: str
+
+
+class RecordStore:
+    """The records of one run directory."""
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / "records"
+
+    def path(self, cell_id: str) -> Path:
+        """Where the record of that cell is or would be."""
+        return self.folder / f"{cell_id}.json"
+
+    def write(self, record: Record) -> Path:
+        """Writes the record atomically and returns its path; raises StorageError."""
+        path = self.path(record.cell.id)
+        write_atomically(path, record.model_dump_json(indent=1, serialize_as_any=True) + "\n")
+        return path
+
+    def read(self, cell_id: str) -> Record | None:
+        """The record of that cell; None when there is none or it is damaged (then the cell runs again)."""
+        path = self.path(cell_id)
+        if not path.exists():
+            return None
+        found = _parse(path)
+        return found if isinstance(found, Record) else None
+
+    def read_all(self) -> tuple[list[Record], list[Damaged]]:
+        """All records sorted by cell id, and the files that could not be read; raises NotARun without any folder."""
+        if not self.folder.is_dir():
+            raise NotARun(f"{self.folder.parent} is not a run directory: it has no records/ folder")
+        records: list[Record] = []
+        damaged: list[Damaged] = []
+        for found in self._scan():
+            (records if isinstance(found, Record) else damaged).append(found)  # type: ignore[arg-type]
+        return records, damaged
+
+    def _scan(self) -> Iterator[Record | Damaged]:
+        for path in sorted(self.folder.glob("*.json")):
+            yield _parse(path)
+
+
+def _parse(path: Path) -> Record | Damaged:
+    try:
+        return Record.model_validate(upgrade(json.loads(path.read_text(encoding="utf-8"))))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return Damaged(path, f"not a record of ours: {place}: {first['msg']}")
+    except (OSError, ValueError) as error:
+        return Damaged(path, f"cannot be read: {error}")

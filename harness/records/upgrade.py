@@ -1,0 +1,27 @@
+"""Reads records that an older version wrote: one step per version, applied in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.records.schema import SCHEMA_VERSION
+
+# STEPS[n] turns a record of version n into one of version n + 1. Version 1 is the first.
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def upgrade(record: Any) -> dict[str, Any]:
+    """The record as this version's schema wants it; raises ValueError for a version that is newer or no number."""
+    if not isinstance(record, dict):
+        raise ValueError("a record is a JSON object")
+    upgraded: dict[str, Any] = record
+    version = upgraded.get("schema_version")
+    if not isinstance(version, int):
+        raise ValueError("schema_version is missing")
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"schema_version {version} is newer than this harness reads ({SCHEMA_VERSION}); update harness")
+    while version < SCHEMA_VERSION:
+        upgraded = STEPS[version](upgraded)
+        version += 1
+    return upgraded

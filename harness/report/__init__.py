@@ -1,0 +1,1 @@
+"""Reports: from numbers to markdown, CSV and plots. One file per format."""

@@ -1,0 +1,24 @@
+"""What a report format is: a document in, files out. One file with one registered class adds a format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.registry import Registry
+from harness.report.document import Document
+
+
+class ReportFormat:
+    """One form of the report. A subclass registers itself under the name that `--format` takes, and writes.
+
+        @REPORTS.register("txt")
+        class Text(ReportFormat):
+            def write(self, document: Document, out: Path) -> list[Path]: ...
+    """
+
+    def write(self, document: Document, out: Path) -> list[Path]:
+        """Writes the files of this format under `out`, each atomically, and returns their paths; raises StorageError."""
+        raise NotImplementedError
+
+
+REPORTS: Registry[ReportFormat] = Registry("report format", "harness.report", "harness.reports")

@@ -1,0 +1,174 @@
+"""Pareto plots as SVG: one figure per plot and model, one panel per task. The same records give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis.groups import group_by
+from harness.analysis.pareto import Panel, Point, front, panels, pareto_quantities
+from harness.analysis.run import Run
+from harness.analysis.tables import headline, slug
+from harness.quantities import Quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette, which the common kinds of colour blindness can tell apart; black is the front's.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+LOG_DECADES = 1.5
+PANELS_PER_FIGURE = 9
+DEFAULT_X = "memory.peak_vram"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One plot. name: its file name without ending."""
+
+    name: str
+    title: str
+    svg: str
+    caption: str
+
+
+def figures(run: Run) -> list[Figure]:
+    """All plots of the suite's report section, or quality against peak memory by default; none without such numbers."""
+    found: list[Figure] = []
+    for x_key, y_key, title in _plots(run):
+        x, y = pareto_quantities(run.rows, x_key, y_key)
+        by_model: dict[str, list[Panel]] = {}
+        for panel in panels(run.rows, x, y, run.order):
+            by_model.setdefault(panel.model, []).append(panel)
+        for model, of_model in by_model.items():
+            for start in range(0, len(of_model), PANELS_PER_FIGURE):
+                part = of_model[start : start + PANELS_PER_FIGURE]
+                found.append(_figure(model, part, x, y, title, start // PANELS_PER_FIGURE))
+    return found
+
+
+def _plots(run: Run) -> list[tuple[str, str, str | None]]:
+    """(x, y, title) of every plot; by default one per headline metric of the tasks."""
+    if run.suite and run.suite.report.plots:
+        return [(plot.x, plot.y, plot.title) for plot in run.suite.report.plots]
+    keys = [headline(rows) for rows in group_by(run.rows, ["task"]).values()]
+    return [(DEFAULT_X, key, None) for key in dict.fromkeys(keys) if key is not None]
+
+
+def _figure(model: str, shown: Sequence[Panel], x: Quantity, y: Quantity, title: str | None, page: int) -> Figure:
+    name = slug(f"pareto-{y.key}-by-{x.key}-{model}") + (f"-{page + 1}" if page else "")
+    ways = "; ".join(dict.fromkeys(panel.x_way for panel in shown if panel.x_way))
+    caption = f"{x.label.capitalize()}: {ways}. " if ways else ""
+    caption += "Line: what nothing beats in both. Bars: sample standard deviation over seeds."
+    return Figure(name, title or f"{model}: {y.label} against {x.label}", _draw(shown, x, y), caption)
+
+
+def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    points = [point for panel in shown for point in panel.points]
+    styles = Styles.of(points)
+    across = min(3, len(shown))
+    down = math.ceil(len(shown) / across)
+    with matplotlib.rc_context({"svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25}):
+        canvas = Canvas(figsize=(3.6 * across + 2.4, 3.2 * down + 0.2), layout="constrained", facecolor="white")
+        FigureCanvasSVG(canvas)
+        grid = canvas.subplots(down, across, squeeze=False)
+        flat = [axes for line in grid for axes in line]
+        for axes, panel in zip(flat, shown, strict=False):
+            _panel(axes, panel, x, y, styles)
+        for axes in flat[len(shown) :]:
+            axes.set_axis_off()
+        canvas.legend(handles=styles.legend(), loc="outside right upper", frameon=False)
+        text = io.StringIO()
+        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": "harness"})
+    return text.getvalue()
+
+
+@dataclass(frozen=True)
+class Styles:
+    """Colour by method, marker by scheme; swept values share the style of their method and scheme."""
+
+    colours: Mapping[str, str]
+    markers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, points: Sequence[Point]) -> Styles:
+        """A style for every method and scheme, in order of appearance; beyond the palette, colours come again."""
+        methods = dict.fromkeys(point.method for point in points)
+        schemes = dict.fromkeys(point.quantization for point in points)
+        return cls(
+            {method: COLOURS[at % len(COLOURS)] for at, method in enumerate(methods)},
+            {scheme: MARKERS[at % len(MARKERS)] for at, scheme in enumerate(schemes)},
+        )
+
+    def legend(self) -> list[Any]:
+        """One line per method and per scheme, and the front."""
+        from matplotlib.lines import Line2D
+
+        def handle(label: str, **style: Any) -> Line2D:
+            return Line2D([], [], linestyle="none", label=label, markersize=6, **style)
+
+        methods = [handle(method, marker="o", color=colour) for method, colour in self.colours.items()]
+        schemes = [
+            handle(scheme, marker=marker, markerfacecolor="white", markeredgecolor="#333333")
+            for scheme, marker in self.markers.items()
+        ]
+        return [handle("method"), *methods, handle("scheme"), *schemes, Line2D([], [], color="#333333", lw=1, label="front")]
+
+
+def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -> None:
+    x_unit, y_unit = (Unit.of(quantity, [getattr(point, side).mean for point in panel.points]) for quantity, side in ((x, "x"), (y, "y")))
+    best = front(panel.points, x, y)
+    axes.plot(
+        [point.x.mean / x_unit.size for point in best], [point.y.mean / y_unit.size for point in best],
+        color="#333333", linewidth=1, zorder=1,
+    )  # fmt: skip
+    for point in panel.points:
+        axes.errorbar(
+            point.x.mean / x_unit.size, point.y.mean / y_unit.size,
+            xerr=_bar(point.x.std, x_unit), yerr=_bar(point.y.std, y_unit),
+            color=styles.colours[point.method], marker=styles.markers[point.quantization],
+            markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=0.8, zorder=2,
+        )  # fmt: skip
+    axes.set_title(panel.task)
+    axes.set_xlabel(x_unit.label(x))
+    axes.set_ylabel(y_unit.label(y))
+    for unit, side in ((x_unit, "x"), (y_unit, "y")):
+        if unit.logarithmic:
+            getattr(axes, f"set_{side}scale")("log")
+
+
+def _bar(std: float | None, unit: Unit) -> float | None:
+    return None if not std else std / unit.size
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of an axis: how much of the stored unit one mark is, and whether the axis is logarithmic."""
+
+    size: float
+    name: str | None
+    logarithmic: bool
+
+    @classmethod
+    def of(cls, quantity: Quantity, values: Sequence[float]) -> Unit:
+        """The unit that makes the largest value readable; logarithmic when the values span more than 1.5 decades."""
+        largest, least = max(values), min(values)
+        logarithmic = least > 0 and math.log10(largest / least) > LOG_DECADES
+        if quantity.style == "bytes":
+            size, prefix = next(((size, name) for size, name in BINARY if largest >= size), (1, "B"))
+            return cls(float(size), prefix, logarithmic)
+        name = "points of 100" if quantity.style == "share" else quantity.unit
+        return cls(1 / quantity.points, name, logarithmic)
+
+    def label(self, quantity: Quantity) -> str:
+        """The axis label with the unit."""
+        return f"{quantity.label} [{self.name}]" if self.name else quantity.label
+

@@ -1,0 +1,23 @@
+"""From a run directory to the files of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.analysis.run import read_run
+from harness.report.base import REPORTS
+from harness.report.document import document
+
+DEFAULT_FORMATS = ("md", "csv")
+
+
+def write_report(run: Path, formats: Sequence[str] = DEFAULT_FORMATS, out: Path | None = None) -> list[Path]:
+    """Writes the report of a run directory and returns the paths written.
+
+    formats: names of report formats. out: where to, by default the run directory itself. Raises UnknownName for a
+    format that there is not (before anything is written), NotARun, and StorageError.
+    """
+    chosen = [REPORTS.get(name) for name in dict.fromkeys(formats)]
+    content = document(read_run(run))
+    return [path for cls in chosen for path in cls().write(content, out or run)]

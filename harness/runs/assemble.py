@@ -1,0 +1,50 @@
+"""Makes the record of a cell from how it was executed, what was measured from outside, and where it ran."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from harness.measure.summary import label_phases, summarise
+from harness.records.schema import Environment, Outcome, Record
+from harness.runs.executors.base import Execution
+from harness.suite.cell import Cell
+
+
+def record_of(execution: Execution, environment: Environment, retries: int) -> Record:
+    """The record of an executed cell, whatever its outcome: all that was measured until it ended.
+
+    retries: how often it had been run before without a result. Adds the phases to the telemetry file; raises
+    StorageError when the disk refuses.
+    """
+    if execution.telemetry is not None:
+        label_phases(execution.telemetry, execution.readings)
+    memory, timing, energy, notes = summarise(execution.readings, execution.telemetry, environment.device)
+    result = execution.result
+    return Record(
+        cell=execution.cell.record_part(),
+        outcome=execution.outcome.model_copy(update={"retries": retries}),
+        metrics=result.metrics,
+        parameters=result.parameters,
+        memory=memory,
+        timing=timing,
+        training=result.training,
+        latency=result.latency,
+        energy=energy,
+        sizes=result.sizes,
+        environment=environment,
+        started=execution.started,
+        finished=execution.finished,
+        notes=list(dict.fromkeys([*result.notes, *execution.notes, *notes])),
+    )
+
+
+def unsupported_record(cell: Cell, environment: Environment) -> Record:
+    """The record of a cell that the plan found to be unsupported here: no process was started for it."""
+    now = datetime.now(UTC)
+    return Record(
+        cell=cell.record_part(),
+        outcome=Outcome(status="unsupported", message=cell.unsupported),
+        environment=environment,
+        started=now,
+        finished=now,
+    )

@@ -1,0 +1,95 @@
+"""The life of one cell: its phases in order, each measured. Runs in the cell's own process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.measure.meter import PhaseMeter
+from harness.needs import ModelFacts
+from harness.records.schema import CellResult, PhaseName
+from harness.runs.cache import SharedEvaluations
+from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
+from harness.runs.phases import attach, evaluate, generate, load, train
+from harness.suite.cell import Cell
+from harness.tasks.base import Head, TaskContext, TrainingSet
+
+
+@dataclass
+class Life:
+    """A cell on its way through the phases: what is fixed, and what the phases have made so far."""
+
+    cell: Cell
+    folder: Path
+    device: str
+    shared: SharedEvaluations
+    cache: Path
+    report: Report
+    result: CellResult = field(default_factory=CellResult)
+    facts: ModelFacts | None = None
+    tokenizer: Any = None
+    head: Head | None = None
+    training_set: TrainingSet | None = None
+    steps: int | None = None
+    model: Any = None
+
+    def context(self) -> TaskContext:
+        """What the task is told; valid after the load phase."""
+        assert self.facts is not None, "load comes first"
+        settings = self.cell.config.train
+        return TaskContext(
+            tokenizer=self.tokenizer,
+            model=self.facts,
+            max_length=min(settings.max_length, self.facts.context or settings.max_length),
+            eval_batch_size=settings.per_device_eval_batch_size,
+            seed=self.cell.labels.seed,
+            progress=lambda done, total: self.report(Progress(done, total)),
+            notes=self.result.notes,
+        )
+
+
+def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path) -> None:
+    """Runs the cell's phases on `device` (`cpu` or `cuda`) and reports what happens and what was found.
+
+    folder: the cell's own, for training.jsonl and the adapter. shared: the run's, for what cells share.
+    Raises whatever ends the cell early; what was measured until then has been reported.
+    """
+    life = Life(cell, folder, device, SharedEvaluations(shared), cache_folder(), report)
+    meter = PhaseMeter(device, lambda phase, at: report(PhaseStarted(phase, at)), lambda reading: report(PhaseEnded(reading)))
+
+    @contextmanager
+    def phase(name: PhaseName) -> Iterator[None]:
+        with meter.phase(name):
+            yield
+        report(ResultSoFar(life.result))
+
+    method = cell.config.method
+    with phase("load"):
+        load.run(life)
+    if not evaluate.reuse(life):
+        with phase("evaluate"):
+            evaluate.run(life, "before")
+    if method.tunes:
+        train.prepare(life)
+    with phase("attach"):
+        attach.run(life)
+    if method.tunes:
+        with phase("train"):
+            train.run(life)
+        train.save(life)
+        with phase("evaluate"):
+            evaluate.run(life, "after")
+    if cell.config.measure.latency is not None:
+        with phase("generate"):
+            generate.run(life)
+    life.result.notes.extend(meter.notes)
+    report(ResultSoFar(life.result))
+
+
+def cache_folder() -> Path:
+    """Where work is kept between runs: $HARNESS_CACHE, else ~/.cache/harness."""
+    return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "harness")

@@ -1,0 +1,144 @@
+"""The run directory: which one a command means, what it must not be, and what is written into it first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import NotARun, RequestError, StorageError
+from harness.records.schema import Environment, Part
+from harness.records.store import RecordStore, write_atomically
+from harness.runs.lock import HOLDER, LOCK, locked
+from harness.runs.resume import is_finished
+
+RUN = "run.json"
+
+
+class RunFacts(Part):
+    """What run.json says: whose run it is, and which cells its plan had."""
+
+    suite: str
+    profile: str | None
+    device: str
+    planned: list[str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is written into a run directory before its first cell runs."""
+
+    facts: RunFacts
+    suite_yaml: str
+    environment: Environment
+
+
+def choose(facts: RunFacts, out: Path | None, results: Path, fresh: bool) -> Path:
+    """The directory to run in: `out`, else the newest unfinished run of the same suite, profile and device
+    (unless `fresh`) that plans some of the same cells, else a new one named by the time. Writes nothing."""
+    if out is not None:
+        return out
+    folder = results / facts.suite
+    if not fresh and folder.is_dir():
+        for run in sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True):
+            if _can_go_on(run, facts):
+                return run
+    return _unused(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+@contextmanager
+def opened(run: Path, contents: Contents) -> Iterator[RecordStore]:
+    """The run directory, made, locked and with its first files written; yields its records.
+
+    Raises NotARun where other files or another suite's run are, RequestError for a run on another device,
+    RunInUse, StorageError.
+    """
+    _check(run, contents.facts)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {run}: {error.strerror or error}") from error
+    with locked(run):
+        _check(run, contents.facts)  # again: another run may have been here between the look and the lock
+        _remove_leftovers(run)
+        write_atomically(run / RUN, contents.facts.model_dump_json(indent=1) + "\n")
+        write_atomically(run / "suite.yaml", contents.suite_yaml)
+        write_atomically(run / "environment.json", contents.environment.model_dump_json(indent=1) + "\n")
+        yield RecordStore(run)
+
+
+def _check(run: Path, facts: RunFacts) -> None:
+    """Raises when `run` holds anything but a run that this one continues; nothing at all is fine."""
+    if not run.exists():
+        return
+    if not run.is_dir():
+        raise NotARun(f"{run} is a file; --out takes a directory")
+    others = [entry.name for entry in run.iterdir() if not _ours(entry.name)]
+    if not others:
+        return
+    found = _facts(run)
+    if found is None:
+        some = ", ".join(sorted(others)[:3])
+        raise NotARun(f"{run} is no run directory and not empty ({some}); give a new directory with --out")
+    if (found.suite, found.profile) != (facts.suite, facts.profile):
+        raise NotARun(
+            f"{run} is a run of {_name(found)}, and this is {_name(facts)}; give another directory with --out"
+        )
+    if found.device != facts.device:
+        raise RequestError(
+            f"{run} was run on {found.device}, and this would be on {facts.device}: their costs do not compare; "
+            f"give --device {found.device}, or another directory with --out"
+        )
+
+
+def _name(facts: RunFacts) -> str:
+    return f"suite {facts.suite}" + (f" with profile {facts.profile}" if facts.profile else "")
+
+
+def _facts(run: Path) -> RunFacts | None:
+    try:
+        return RunFacts.model_validate(json.loads((run / RUN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def _can_go_on(run: Path, facts: RunFacts) -> bool:
+    found = _facts(run)
+    if found is None or (found.suite, found.profile, found.device) != (facts.suite, facts.profile, facts.device):
+        return False
+    return not set(found.planned).isdisjoint(facts.planned) and not _all_finished(RecordStore(run), found.planned)
+
+
+def _all_finished(store: RecordStore, planned: Iterable[str]) -> bool:
+    if not all(store.path(cell_id).exists() for cell_id in planned):  # most unfinished runs are told by this alone
+        return False
+    records = (store.read(cell_id) for cell_id in planned)
+    return all(record is not None and is_finished(record) for record in records)
+
+
+def _unused(path: Path) -> Path:
+    candidate, number = path, 2
+    while candidate.exists():
+        candidate = path.with_name(f"{path.name}_{number}")
+        number += 1
+    return candidate
+
+
+def _ours(name: str) -> bool:
+    return name in (LOCK, HOLDER) or _leftover(name)
+
+
+def _leftover(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def _remove_leftovers(run: Path) -> None:
+    """What a killed run was writing when it was killed."""
+    for folder in (run, run / "records"):
+        for path in folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)

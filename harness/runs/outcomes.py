@@ -1,0 +1,74 @@
+"""From how a cell's process ended to the outcome in its record."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+
+from harness.errors import CellError, HarnessError
+from harness.records.schema import Outcome, PhaseName, Status
+
+LONGEST_MESSAGE = 400
+
+# What torch, its allocators, cuBLAS and bitsandbytes say when memory ran out, where the exception's type does not.
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED|std::bad_alloc|Cannot allocate memory"
+)
+TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and terminal codes, cut to what a table can show."""
+    line = " ".join(TERMINAL_CODES.sub("", text).split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+
+
+def outcome_of_error(error: BaseException, phase: PhaseName | None) -> Outcome:
+    """The outcome of a cell whose process caught `error` in `phase`.
+
+    Our own errors are sentences already; others get their type in front.
+    """
+    if isinstance(error, SystemExit):
+        return Outcome(status="failed", phase=phase, message=_exited(error.code))
+    text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}".removesuffix(": ")
+    return Outcome(status=_status(error), phase=phase, message=one_line(text))
+
+
+def outcome_of_exit(code: int, phase: PhaseName | None, oom_killed: bool) -> Outcome:
+    """The outcome of a cell whose process ended without a word: its exit code, negative for a signal."""
+    if code == -signal.SIGKILL and oom_killed:
+        return Outcome(status="oom", phase=phase, message="killed by the kernel: the host is out of memory")
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else "a real-time signal"
+        return Outcome(status="failed", phase=phase, message=f"killed by signal {-code} ({name})")
+    return Outcome(status="failed", phase=phase, message=_exited(code))
+
+
+def outcome_of_timeout(limit: str, seconds: float, phase: PhaseName | None) -> Outcome:
+    """The outcome of a cell that took longer than it may; limit: the key in the suite."""
+    return Outcome(status="timeout", phase=phase, message=f"took longer than {limit}: {seconds:g} s")
+
+
+def _exited(code: object) -> str:
+    number = code if isinstance(code, int) else 0 if code is None else 1
+    words = f": {one_line(code)}" if isinstance(code, str) and code else ""
+    return f"the process exited with code {number} before the cell was through{words}"
+
+
+def _status(error: BaseException) -> Status:
+    if isinstance(error, CellError):
+        return error.status  # type: ignore[return-value]
+    return "oom" if _out_of_memory(error) else "failed"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):
+        return True
+    return error.__cause__ is not None and _out_of_memory(error.__cause__)

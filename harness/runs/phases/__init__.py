@@ -1,0 +1,1 @@
+"""The life of a cell, one file per phase."""

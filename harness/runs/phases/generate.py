@@ -1,0 +1,36 @@
+"""Generate: how fast the model produces tokens, at every batch size that the suite asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import Unsupported
+from harness.measure.latency import generation_latency
+
+if TYPE_CHECKING:
+    from harness.runs.cell import Life
+
+
+def run(life: Life) -> None:
+    """Appends one latency entry per batch size; a classification model generates nothing, and a note says so."""
+    settings = life.cell.config.measure.latency
+    assert settings is not None and life.head is not None and life.facts is not None, "asked for and loaded"
+    if life.head.kind == "sequence-classification":
+        life.result.notes.append("latency: a classification model generates no tokens")
+        return
+    length = settings.prompt_tokens + settings.new_tokens
+    if life.facts.context is not None and length > life.facts.context:
+        raise Unsupported(f"measure.latency asks for {length} tokens; the model's context is {life.facts.context}")
+    life.model.eval()
+    for batch_size in settings.batch_sizes:
+        life.result.latency.append(
+            generation_latency(
+                life.model,
+                batch_size=batch_size,
+                prompt_tokens=settings.prompt_tokens,
+                new_tokens=settings.new_tokens,
+                repeats=settings.repeats,
+                device=life.device,
+                seed=life.cell.labels.seed,
+            )
+        )

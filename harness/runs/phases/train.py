@@ -1,0 +1,81 @@
+"""Train: transformers' Trainer on the task's training rows, its steps timed and its tokens counted."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from harness.measure.clock import StepClock, percentiles
+from harness.records.schema import Training
+from harness.runs.phases.trainer import measured_trainer, training_arguments
+from harness.suite.settings import TrainSettings
+from harness.tasks.base import TrainingSet
+
+if TYPE_CHECKING:
+    from harness.runs.cell import Life
+
+
+def prepare(life: Life) -> None:
+    """Reads and tokenizes the training rows, so that the number of steps is known before the method is attached."""
+    life.training_set = life.cell.config.task.training_set(life.context())
+    life.steps = optimizer_steps(life.cell.config.train, life.training_set)
+
+
+def optimizer_steps(train: TrainSettings, training_set: TrainingSet) -> int:
+    """Optimizer steps that training will take: max_steps, or epochs over the rows as the Trainer rounds them."""
+    if train.max_steps > 0:
+        return train.max_steps
+    batches = math.ceil(len(training_set.rows) / train.per_device_train_batch_size)
+    per_epoch = max(math.ceil(batches / train.gradient_accumulation_steps), 1)
+    return math.ceil(train.num_train_epochs * per_epoch)
+
+
+def run(life: Life) -> None:
+    """Tunes the life's model and fills its training result; raises Diverged for a loss that is not finite."""
+    assert life.training_set is not None, "prepare comes first"
+    config = life.cell.config
+    if life.device == "cpu" and config.train.optim.startswith("paged_"):
+        life.result.notes.append(f"{config.train.optim}: bitsandbytes pages nothing on a CPU; its states were kept unpaged")
+    clock = StepClock(life.device, config.measure.warmup_steps)
+    trainer = measured_trainer(
+        model=life.model,
+        arguments=training_arguments(config.train, life.cell.labels.seed, life.folder, life.device),
+        training_set=life.training_set,
+        clock=clock,
+        progress=life.context().progress,
+        losses=life.folder / "training.jsonl",
+    )
+    trainer.train()
+    life.result.training = _summary(trainer, clock, life.result.notes)
+    life.training_set = None
+
+
+def save(life: Life) -> None:
+    """Saves what a PEFT method has tuned to <cell>/adapter and measures its bytes; full weights are not kept."""
+    from peft import PeftModel
+
+    if not isinstance(life.model, PeftModel):
+        return
+    folder = life.folder / "adapter"
+    life.model.save_pretrained(folder)
+    life.result.sizes.adapter_bytes = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+
+
+def _summary(trainer: Any, clock: StepClock, notes: list[str]) -> Training:
+    """Rates are over the steps after warm-up: their tokens and samples over their own time."""
+    times = clock.step_ms()
+    timed = times[clock.warmup_steps :]
+    if not timed:
+        notes.append(f"no training step was left after {clock.warmup_steps} warm-up steps: step times and rates are null")
+    seconds = sum(timed) / 1000
+    tokens, samples = trainer.tokens_by_step(), trainer.samples_by_step
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return Training(
+        steps=trainer.state.global_step,
+        tokens=sum(tokens),
+        samples=sum(samples),
+        tokens_per_second=sum(tokens[clock.warmup_steps :]) / seconds if timed else None,
+        samples_per_second=sum(samples[clock.warmup_steps :]) / seconds if timed else None,
+        step_ms=percentiles(timed),
+        final_loss=losses[-1] if losses else None,
+    )

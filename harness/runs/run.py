@@ -1,0 +1,161 @@
+"""One run: from a suite to records on disk, going on where an earlier run of it stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from harness.errors import StorageError
+from harness.measure.environment import environment, machine
+from harness.records.schema import Environment, Record, Status
+from harness.records.store import RecordStore
+from harness.runs.assemble import record_of, unsupported_record
+from harness.runs.directory import Contents, RunFacts, choose, opened
+from harness.runs.events import Event
+from harness.runs.executors.base import EXECUTORS, Execution, Executor, Work
+from harness.runs.resume import remaining, select, set_aside
+from harness.runs.stop import Stop
+from harness.suite.cell import Cell
+from harness.suite.load import resolved_yaml
+from harness.suite.plan import make_plan
+from harness.suite.schema import Suite
+
+# Out of memory, divergence and an impossible combination are what a suite is there to find out; these are not.
+FAILURES: frozenset[Status] = frozenset({"failed", "timeout"})
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line says of a run. out: None for results/<suite>/<timestamp> or the newest unfinished one."""
+
+    out: Path | None = None
+    only: Sequence[str] = ()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    executor: str = "local"
+    jobs: int = 1
+    fresh: bool = False
+    results: Path = Path("results")
+
+
+@dataclass
+class RunSummary:
+    """What became of the selected cells. reused: records of an earlier run. interrupted: stopped before its end."""
+
+    run: Path
+    selected: int
+    statuses: Counter[Status] = field(default_factory=Counter)
+    reused: int = 0
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a cell failed or took too long, or the run was stopped; else 0."""
+        return int(self.interrupted or any(self.statuses[status] for status in FAILURES))
+
+
+class Display(Protocol):
+    """Who shows a person how the run gets on."""
+
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+        """These cells will run now; those were finished before."""
+
+    def cell_started(self, cell: Cell) -> None:
+        """A process was started for it."""
+
+    def cell_event(self, cell: Cell, event: Event) -> None:
+        """Its process reported something."""
+
+    def cell_recorded(self, cell: Cell, record: Record) -> None:
+        """Its record was written."""
+
+    def note(self, text: str) -> None:
+        """Something that the person should know."""
+
+
+def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary:
+    """Runs the suite's cells that have no finished record yet, and writes their records.
+
+    Ctrl-C or SIGTERM ends it early: records that were written stay, the cells in progress are forgotten. Raises
+    what plan, directory and disk raise (SuiteError, NotARun, RunInUse, StorageError, ...) before or between cells.
+    """
+    target = machine(options.device)
+    executor = EXECUTORS.get(options.executor)()
+    plan = make_plan(suite, target)
+    selected = select(plan.cells, options.only)
+    device: Literal["cpu", "cuda"] = "cuda" if target.device == "cuda" else "cpu"
+    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned=[cell.id for cell in plan.cells])
+    contents = Contents(facts, resolved_yaml(suite), environment(device))
+    run = choose(facts, options.out, options.results, options.fresh)
+    stop = Stop()
+    try:
+        with stop.on_signals(), opened(run, contents) as store:
+            for problem in plan.problems:
+                display.note(str(problem))
+            _announce_superseded(set_aside(store, plan.cells), display)
+            recorder = Recorder(run, store, contents.environment, display, options.jobs, len(selected))
+            recorder.go_on(selected, options.fresh, executor, stop)
+            return recorder.summary
+    finally:
+        stop.close()
+
+
+class Recorder:
+    """Turns what the executor reports into records, and counts them."""
+
+    def __init__(
+        self, run: Path, store: RecordStore, where: Environment, display: Display, jobs: int, selected: int
+    ) -> None:
+        self.store, self.where, self.display, self.jobs = store, where, display, jobs
+        self.summary = RunSummary(run, selected)
+        self.retries: dict[str, int] = {}
+
+    def go_on(self, selected: Sequence[Cell], fresh: bool, executor: Executor, stop: Stop) -> None:
+        """Runs what is left of the selected cells."""
+        left = remaining(selected, self.store, fresh)
+        self.retries = left.retries
+        self.summary.reused = len(left.finished)
+        self.summary.statuses.update(record.outcome.status for record in left.finished)
+        self.display.begin(self.summary.run, left.cells, left.finished, self.jobs)
+        for cell in left.cells:
+            if cell.unsupported is not None:
+                self._write(cell, unsupported_record(cell, self.where))
+        runnable = [cell for cell in left.cells if cell.unsupported is None]
+        if runnable:
+            executor.run(Work(runnable, self.summary.run, self.where.device, self.jobs), self, stop)
+        self.summary.interrupted = stop.times > 0 and sum(self.summary.statuses.values()) < self.summary.selected
+
+    def cell_started(self, cell: Cell) -> None:
+        """See executors.base.Watcher."""
+        self.display.cell_started(cell)
+
+    def cell_event(self, cell: Cell, event: Event) -> None:
+        """See executors.base.Watcher."""
+        self.display.cell_event(cell, event)
+
+    def stopping(self, at_once: bool) -> None:
+        """See executors.base.Watcher."""
+        self.display.note("stopping at once" if at_once else "stopping: the cells in progress are ended (once more: at once)")
+
+    def cell_ended(self, execution: Execution) -> None:
+        """Writes the cell's record; raises StorageError."""
+        if self.jobs > 1:
+            execution.notes.append(f"up to {self.jobs} cells ran at once on this machine: times and device-wide readings are shared")
+        record = record_of(execution, self.where, self.retries.get(execution.cell.id, 0))
+        self._write(execution.cell, record)
+
+    def _write(self, cell: Cell, record: Record) -> None:
+        try:
+            self.store.write(record)
+        except StorageError as error:
+            written = sum(self.summary.statuses.values())
+            raise StorageError(f"{error}; {written} records of {self.summary.run} are kept: repeat the command to go on") from error
+        self.summary.statuses[record.outcome.status] += 1
+        self.display.cell_recorded(cell, record)
+
+
+def _announce_superseded(ids: Sequence[str], display: Display) -> None:
+    if ids:
+        display.note(f"{len(ids)} records of cells that the suite no longer has were moved to superseded/")

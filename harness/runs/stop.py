@@ -1,0 +1,62 @@
+"""Stopping a run: Ctrl-C or SIGTERM once, and the cells in progress are ended; twice, and they are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether a run shall stop, with a file descriptor that multiprocessing.connection.wait can wait for.
+
+    times: how often it was asked to; 2 and more means at once.
+    """
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._readable, self._writable = os.pipe()
+        os.set_blocking(self._readable, False)
+        os.set_blocking(self._writable, False)
+
+    def request(self) -> None:
+        """Asks the run to stop; wakes whoever waits."""
+        self.times += 1
+        with suppress(BlockingIOError):  # full of requests that nobody has seen yet: one more says nothing new
+            os.write(self._writable, b"!")
+
+    def fileno(self) -> int:
+        """Readable from a request on until `seen`."""
+        return self._readable
+
+    def seen(self) -> None:
+        """The requests up to now have been noticed: fileno is not readable until the next."""
+        with suppress(BlockingIOError):
+            os.read(self._readable, 4096)
+
+    @contextmanager
+    def on_signals(self) -> Iterator[Stop]:
+        """While this holds, SIGINT and SIGTERM are requests to stop (in the main thread; elsewhere they are let be)."""
+
+        def request(number: int, frame: FrameType | None) -> None:
+            self.request()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, request) for number in SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def close(self) -> None:
+        """Gives the pipe back."""
+        os.close(self._readable)
+        os.close(self._writable)

@@ -1,0 +1,1 @@
+"""Suites: WHAT to run. From YAML to a plan of cells; never imports torch."""

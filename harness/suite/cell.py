@@ -1,0 +1,73 @@
+"""A cell: one point of the cross, fully resolved, on its way from the plan to a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.methods.base import Method
+from harness.models.base import ModelConfig
+from harness.needs import ModelFacts
+from harness.quantization.base import Scheme
+from harness.records.schema import CellPart
+from harness.suite.settings import LimitSettings, MeasureSettings, TrainSettings
+from harness.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class CellConfig:
+    """Everything that a cell needs to run; the schemes', methods' and tasks' classes are the registered ones."""
+
+    model: ModelConfig
+    scheme: Scheme
+    method: Method
+    task: Task
+    train: TrainSettings
+    measure: MeasureSettings
+    limits: LimitSettings
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as the record keeps them."""
+        return {name: getattr(self, name).model_dump(mode="json") for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A cell's place on every axis: the ids that the suite's author gave. Not part of the identity."""
+
+    model: str
+    quantization: str
+    method: str
+    task: str
+    seed: int
+    sweep: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        swept = [f"{key.removeprefix('train.')}={value}" for key, value in self.sweep.items()]
+        return " / ".join([self.model, self.quantization, self.method, self.task, f"seed {self.seed}", *swept])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a plan.
+
+    untuned_id: id of the evaluation before training, the same for all cells that share it (model, scheme, task,
+    and the seed where the head is random). unsupported: the reason why it cannot run here, None when it can.
+    """
+
+    id: str
+    suite: str
+    profile: str | None
+    labels: Labels
+    config: CellConfig
+    untuned_id: str
+    model_facts: ModelFacts | None = None
+    unsupported: str | None = None
+
+    def record_part(self) -> CellPart:
+        """What the cell's record says of it."""
+        labels = self.labels
+        return CellPart(
+            id=self.id, suite=self.suite, profile=self.profile, model=labels.model, quantization=labels.quantization,
+            method=labels.method, task=labels.task, seed=labels.seed, sweep=dict(labels.sweep), config=self.config.to_json(),
+        )

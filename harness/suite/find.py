@@ -1,0 +1,33 @@
+"""Where suites are: a path as it is, or the name of one in ./suites or of one that ships with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import harness
+from harness.errors import RequestError, UnknownName
+
+
+def find_suite(name_or_path: str) -> Path:
+    """The suite file; raises UnknownName for a name that no suites folder has, RequestError for a path without a file."""
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder; expected a suite file, such as {path}/<name>.yaml")
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        raise RequestError(f"there is no suite file {path}")
+    known: dict[str, Path] = {}
+    for folder in (Path("suites"), shipped_suites()):
+        for file in sorted(folder.glob("*.yaml")):
+            known.setdefault(file.stem, file)
+    if name_or_path not in known:
+        raise UnknownName("suite", name_or_path, known)
+    return known[name_or_path]
+
+
+def shipped_suites() -> Path:
+    """The suites that ship with the harness: the repository's folder, or the one inside an installed wheel."""
+    package = Path(harness.__file__).resolve().parent
+    # a wheel lies in site-packages, where a stranger's folder `suites` could lie beside it
+    return package.parent / "suites" if (package.parent / "pyproject.toml").is_file() else package / "suites"

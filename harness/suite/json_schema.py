@@ -1,0 +1,76 @@
+"""JSON Schema of a suite file: the sections, and every registered method, scheme and task with its fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.fields import Config
+from harness.suite.entries import AXES, SOURCES, Axis
+from harness.suite.ids import MAX_LENGTH
+from harness.suite.schema import Sections
+from harness.suite.settings import TrainSettings
+
+_REFERENCE = "#/$defs/{model}"
+
+
+def suite_schema() -> dict[str, Any]:
+    """The schema (draft 2020-12). Names of third parties that are installed here are in it."""
+    definitions: dict[str, Any] = {}
+    schema = _described(Sections, definitions)
+    train = _described(TrainSettings, definitions)
+    train_reference = {"$ref": _REFERENCE.format(model="TrainSettings")}
+    definitions["TrainSettings"] = train
+    for axis in AXES:
+        items = _entry_schema(axis, definitions, train_reference)
+        schema["properties"][axis.key] = {"type": "array", "minItems": 1, "items": items}
+    schema["properties"] |= {
+        "sweep": {
+            "type": "object",
+            "description": "further axes: train.<name>, method.<field> or task.<field>",
+            "additionalProperties": {"type": "array", "minItems": 1},
+        },
+        "defaults": {"type": "array", "items": {"type": "string"}, "description": "YAML files merged in order under this one"},
+        "profiles": {"type": "object", "additionalProperties": {"type": "object"}, "description": "laid over the suite by --profile"},
+    }
+    required = [*schema.get("required", []), *(axis.key for axis in AXES if axis.default is None)]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema", **schema,
+        "title": "harness suite", "required": required, "$defs": definitions,
+    }  # fmt: skip
+
+
+def _entry_schema(axis: Axis[Any], definitions: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
+    """A name alone, or a mapping with the fields of the class of that name."""
+    beside = {"id": {"type": "string", "maxLength": MAX_LENGTH}, "train": train}
+    if axis.registry is None:
+        pattern = f"^({'|'.join(SOURCES)})."
+        model = _entry_definition(axis, axis.base, {axis.kind: {"type": "string", "pattern": pattern}} | beside, definitions)
+        return {"anyOf": [{"type": "string", "pattern": pattern}, model]}
+    by_class: dict[type[Config], list[str]] = {}
+    for name, cls in axis.registry.items():
+        by_class.setdefault(cls, []).append(name)
+    mappings = [
+        _entry_definition(axis, cls, {axis.kind: {"enum": names}} | beside, definitions) for cls, names in by_class.items()
+    ]
+    return {"anyOf": [{"enum": axis.registry.names()}, *mappings]}
+
+
+def _entry_definition(
+    axis: Axis[Any], cls: type[Config], replaced: dict[str, Any], definitions: dict[str, Any]
+) -> dict[str, Any]:
+    schema = _described(cls, definitions)
+    name = f"{axis.kind}-{cls.__name__}"  # a method and a scheme may have classes of one name
+    definitions[name] = schema | {
+        "properties": schema["properties"] | replaced,
+        "required": [name for name in schema.get("required", []) if name not in replaced],
+    }
+    return {"$ref": _REFERENCE.format(model=name)}
+
+
+def _described(cls: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The class' own schema; those that it refers to go to `definitions`."""
+    schema = cls.model_json_schema(ref_template=_REFERENCE)
+    definitions |= schema.pop("$defs", {})
+    return schema

@@ -1,0 +1,92 @@
+"""Names that a suite's sections use among themselves: axes, quantities, references. Checked when the suite is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.errors import Problem, SuiteError, UnknownName, nearest
+from harness.quantities import quantity
+from harness.suite.find import shipped_suites
+from harness.suite.nodes import KeyPath, MappingNode, ScalarNode, SequenceNode, child, problem
+from harness.suite.schema import LABELS, Measured, Sections
+from harness.suite.yaml_nodes import read_yaml
+
+
+def check_names(sections: Sections, root: MappingNode, problems: list[Problem]) -> None:
+    """Appends a problem for every name in exclude, report, claims and references that nothing has."""
+    sweep = root.values.get("sweep")
+    axes = [*LABELS, *(sweep.values if isinstance(sweep, MappingNode) else ())]
+    problems += [problem(root, path, _unknown_axis(name, axes), key=key) for path, name, key in _axis_names(sections) if name not in axes]
+    for path, key in _quantity_keys(sections):
+        try:
+            quantity(key)
+        except UnknownName as error:
+            problems.append(problem(root, path, str(error)))
+    claims = [claim.id for claim in sections.claims]
+    for index, name in enumerate(claims):
+        if name in claims[:index]:
+            problems.append(problem(root, ("claims", index, "id"), f"the id {name} is already that of claims[{claims.index(name)}]"))
+    _check_references(sections, root, problems)
+
+
+def _unknown_axis(name: str, axes: list[str]) -> str:
+    guess = nearest(name, axes)
+    return f"unknown axis {name!r}; " + (f"did you mean {guess}?" if guess else f"known: {', '.join(axes)}")
+
+
+def _axis_names(sections: Sections) -> Iterator[tuple[KeyPath, str, bool]]:
+    """(path, axis name, whether it is written as a key)."""
+    for index, exclusion in enumerate(sections.exclude):
+        yield from ((("exclude", index, name), name, True) for name in exclusion)
+    for index, table in enumerate(sections.report.tables):
+        for side in ("rows", "columns"):
+            for at, name in enumerate(getattr(table, side)):
+                yield ("report", "tables", index, side, at), name, False
+    for index, claim in enumerate(sections.claims):
+        for side in ("left", "right"):
+            measured = getattr(claim, side)
+            for name in measured.where if isinstance(measured, Measured) else ():
+                yield ("claims", index, side, "where", name), name, True
+
+
+def _quantity_keys(sections: Sections) -> Iterator[tuple[KeyPath, str]]:
+    for index, table in enumerate(sections.report.tables):
+        yield ("report", "tables", index, "metric"), table.metric
+    for index, plot in enumerate(sections.report.plots):
+        yield ("report", "plots", index, "x"), plot.x
+        yield ("report", "plots", index, "y"), plot.y
+    for index, claim in enumerate(sections.claims):
+        for side in ("left", "right"):
+            measured = getattr(claim, side)
+            if isinstance(measured, Measured):
+                yield ("claims", index, side, "metric"), measured.metric
+
+
+def _check_references(sections: Sections, root: MappingNode, problems: list[Problem]) -> None:
+    folder = shipped_suites() / "references"
+    known = [path.stem for path in folder.glob("*.yaml")]
+    for index, name in enumerate(sections.references):
+        if name not in known:
+            problems.append(problem(root, ("references", index), str(UnknownName("reference", name, known))))
+    for index, table in enumerate(sections.report.tables):
+        if table.reference is None:
+            continue
+        path: KeyPath = ("report", "tables", index, "reference")
+        name, _, table_id = table.reference.partition(".")
+        if name not in sections.references:
+            problems.append(problem(root, path, f"{name!r} is not among the suite's references; add it: references: [{name}]"))
+        elif name in known:
+            tables = _table_ids(folder / f"{name}.yaml", problems)
+            if table_id not in tables:
+                problems.append(problem(root, path, str(UnknownName(f"table of the reference {name}", table_id, tables))))
+
+
+def _table_ids(file: Path, problems: list[Problem]) -> list[str]:
+    try:
+        tables = read_yaml(file).values.get("tables")
+    except SuiteError as error:
+        problems += error.problems
+        return []
+    ids = [child(table, "id") for table in tables.items] if isinstance(tables, SequenceNode) else []
+    return [id_.text for id_ in ids if isinstance(id_, ScalarNode)]

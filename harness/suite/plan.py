@@ -1,0 +1,128 @@
+"""From a suite to a plan: its cells on one machine, what they share, and what is probably not meant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from harness.errors import Problem, SuiteError
+from harness.needs import Machine
+from harness.suite.cell import Cell
+from harness.suite.check import check
+from harness.suite.cross import Cross
+from harness.suite.exclude import Exclusions, matches, place
+from harness.suite.identity import Identities, loaded_id
+from harness.suite.nodes import KeyPath
+from harness.suite.schema import Measured, Suite
+from harness.suite.support import Support
+
+SharedKind: TypeAlias = Literal["untuned evaluation", "loaded model"]
+
+
+@dataclass(frozen=True)
+class SharedWork:
+    """Work that several cells have in common. labels: what it is about; cells: their ids, in the order they run."""
+
+    kind: SharedKind
+    id: str
+    labels: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a suite on one machine. problems: what does not stop the run, but is probably not meant."""
+
+    suite_name: str
+    profile: str | None
+    cells: list[Cell]
+    shared: list[SharedWork]
+    problems: list[Problem]
+
+    @property
+    def unsupported(self) -> list[Cell]:
+        """The cells that cannot run here, each with its reason."""
+        return [cell for cell in self.cells if cell.unsupported is not None]
+
+
+def make_plan(suite: Suite, machine: Machine) -> Plan:
+    """The plan; raises SuiteError with every problem: models or data that cannot be used, two labels for one cell."""
+    identities = Identities()
+    checked = check(suite, identities)
+    exclusions = Exclusions(suite.exclude)
+    cells = list(Cross(suite, checked, Support(machine), identities).cells(exclusions))
+    if not cells:
+        raise SuiteError([suite.problem(("exclude",), "every cell is excluded: there is nothing to run")])
+    duplicates = list(_duplicates(suite, cells))
+    if duplicates:
+        raise SuiteError(duplicates)
+    problems = [suite.problem(("exclude", index), "matches no cell, so it excludes nothing") for index in exclusions.unused()]
+    return Plan(suite.name, suite.profile, cells, _shared(cells, identities), problems + list(_unmatched(suite, cells)))
+
+
+def _duplicates(suite: Suite, cells: Iterable[Cell]) -> Iterator[Problem]:
+    """Two labels for the same work, once for each pair of labels that differ."""
+    first: dict[str, Cell] = {}
+    said: set[str] = set()
+    for cell in cells:
+        other = first.setdefault(cell.id, cell)
+        if other is cell:
+            continue
+        here, there = place(cell.labels), place(other.labels)
+        axes = [axis for axis in here if here[axis] != there.get(axis)]
+        pair = " and ".join(
+            ", ".join(f"{axis} {at[axis]}" for axis in axes if axis in at) for at in (there, here)
+        )
+        if pair not in said:
+            said.add(pair)
+            yield suite.problem(_axis_path(suite, axes[0], here), f"{pair} are the same work (cell {cell.id}); drop one of them")
+
+
+def _axis_path(suite: Suite, axis: str, at: dict[str, Any]) -> KeyPath:
+    """Where the label on that axis is written."""
+    key = {"model": "models", "quantization": "quantization", "method": "methods", "task": "tasks"}.get(axis)
+    if key is None:
+        return ("sweep", axis)
+    ids = [entry.id for entry in getattr(suite, key)]
+    return (key, ids.index(at[axis]))
+
+
+def _shared(cells: list[Cell], identities: Identities) -> list[SharedWork]:
+    """What at least two cells that can run have in common, in the order of the cells."""
+    groups: dict[tuple[SharedKind, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.unsupported is None:
+            groups["loaded model", loaded_id(cell.config, identities)].append(cell)
+            groups["untuned evaluation", cell.untuned_id].append(cell)
+    return [
+        SharedWork(kind, id_, _shared_labels(kind, group), tuple(cell.id for cell in group))
+        for (kind, id_), group in groups.items()
+        if len(group) > 1
+    ]
+
+
+def _shared_labels(kind: SharedKind, group: list[Cell]) -> str:
+    labels = group[0].labels
+    words = [labels.model, labels.quantization]
+    if kind == "untuned evaluation":
+        words.append(labels.task)
+        if len({cell.labels.seed for cell in group}) == 1:
+            words.append(f"seed {labels.seed}")
+    return " / ".join(words)
+
+
+def _unmatched(suite: Suite, cells: list[Cell]) -> Iterator[Problem]:
+    """Sides of claims whose `where` names a label that no cell has: the claim could never be decided."""
+    present: dict[str, dict[str, Any]] = defaultdict(dict)
+    for cell in cells:
+        for axis, label in place(cell.labels).items():
+            present[axis][str(label)] = label
+    for index, claim in enumerate(suite.claims):
+        for side in ("left", "right"):
+            measured = getattr(claim, side)
+            for axis, pattern in measured.where.items() if isinstance(measured, Measured) else ():
+                if not any(matches(pattern, label) for label in present[axis].values()):
+                    message = f"no cell has a {axis} that matches {pattern!r}: the claim cannot be decided"
+                    yield suite.problem(("claims", index, side, "where", axis), message)

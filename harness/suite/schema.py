@@ -1,0 +1,158 @@
+"""The suite, typed: every key of the contract but the fields of registered classes, which those declare themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    InstanceOf,
+    Tag,
+    model_validator,
+)
+
+from harness.errors import Problem
+from harness.fields import Config
+from harness.methods.base import Method
+from harness.models.base import ModelConfig
+from harness.quantization.base import Scheme
+from harness.suite.ids import Name
+from harness.suite.nodes import KeyPath, MappingNode, problem
+from harness.suite.settings import LimitSettings, MeasureSettings, TrainSettings
+from harness.tasks.base import Task
+
+LABELS = ("model", "quantization", "method", "task", "seed")
+
+C = TypeVar("C", bound=Config, covariant=True)
+Scalar: TypeAlias = str | int | float | bool
+Pattern: TypeAlias = Scalar | list[Scalar]
+Relation: TypeAlias = Literal["<", "<=", ">", ">=", "within", "ratio"]
+
+
+class Section(BaseModel):
+    """Base of the suite's sections that are not configuration of a cell: unknown keys refused, values frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class TableLayout(Section):
+    """One table of the report."""
+
+    rows: list[str] = Field(min_length=1, description="axes whose combinations are the rows: model, quantization, method, task, seed or a swept key")
+    columns: list[str] = Field(default_factory=list, description="axes whose combinations are the columns")
+    metric: str = Field(description="what the table shows: a metric (accuracy) or a quantity (memory.peak_vram)")
+    reference: str | None = Field(default=None, description="published numbers to put beside: <reference>.<table id>")
+    title: str | None = Field(default=None, description="heading; by default what it shows by what")
+
+
+class PlotLayout(Section):
+    """One plot of the report."""
+
+    kind: Literal["pareto"] = Field(default="pareto", description="pareto: one point per cell and the front of those not beaten")
+    x: str = Field(description="quantity on the x axis")
+    y: str = Field(description="metric on the y axis")
+    title: str | None = Field(default=None, description="heading")
+
+
+class ReportLayout(Section):
+    """What the report shows beside its fixed parts."""
+
+    tables: list[TableLayout] = Field(default_factory=list)
+    plots: list[PlotLayout] = Field(default_factory=list)
+
+
+class Measured(Section):
+    """One side of a claim: a metric over the cells that `where` selects."""
+
+    metric: str = Field(description="a metric or a quantity")
+    where: dict[str, Pattern] = Field(default_factory=dict, description="axis -> glob on ids, or a list of which any may match")
+    when: Literal["before", "after", "merged"] | None = Field(default=None, description="which evaluation; null: the last one")
+
+
+class Given(Section):
+    """A side of a claim that is a plain number."""
+
+    value: float = Field(description="in the metric's stored unit")
+
+
+def _number_is_given(side: Any) -> Any:
+    return {"value": side} if isinstance(side, int | float) and not isinstance(side, bool) else side
+
+
+def _kind_of_side(side: Any) -> str:
+    return "given" if isinstance(side, Given) or (isinstance(side, dict) and "value" in side) else "measured"
+
+
+Side: TypeAlias = Annotated[
+    Annotated[Measured, Tag("measured")] | Annotated[Given, Tag("given")],
+    Discriminator(_kind_of_side), BeforeValidator(_number_is_given),
+]  # fmt: skip
+
+
+class Claim(Section):
+    """A statement on records that a machine can check."""
+
+    id: Name = Field(description="name of the claim")
+    source: str = Field(description="where it is claimed: paper and table")
+    text: str | None = Field(default=None, description="the claim in words")
+    left: Measured
+    relation: Relation = Field(description="within: |left - right| <= margin; ratio: |left / right - factor| <= margin")
+    right: Side = Field(description="another metric, or a plain number (value: 88.8)")
+    margin: float = Field(default=0.0, ge=0, description="slack, in the unit that the report prints (shares in points of a hundred)")
+    factor: float | None = Field(default=None, gt=0, description="for `ratio`: what left / right should be")
+
+    @model_validator(mode="after")
+    def _ratio_has_a_factor(self) -> Claim:
+        if (self.relation == "ratio") != (self.factor is not None):
+            raise ValueError("relation ratio takes a factor (what left / right should be), and no other relation does")
+        return self
+
+
+class Sections(Section):
+    """All keys of a suite but its axes of registered classes, and the sweep."""
+
+    name: Name = Field(description="name of the suite and of its folder under results/")
+    title: str | None = Field(default=None, description="heading of the report")
+    description: str | None = Field(default=None, description="what the comparison is about, shown under the title")
+    references: list[str] = Field(default_factory=list, description="files of published numbers: suites/references/<name>.yaml")
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default_factory=lambda: [0], min_length=1, description="one cell per seed")
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    measure: MeasureSettings = Field(default_factory=MeasureSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    exclude: list[dict[str, Pattern]] = Field(
+        default_factory=list, description="cells to leave out: axis -> glob on ids, or a list of which any may match; all keys must match"
+    )
+    report: ReportLayout = Field(default_factory=ReportLayout)
+    claims: list[Claim] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[C]):
+    """One value of an axis. train: the training settings that this entry lays over the suite's (only what it gives)."""
+
+    id: str
+    config: C
+    train: TrainSettings
+
+
+class Suite(Sections):
+    """A suite that was read, checked and resolved: every name known, every path absolute, one profile applied."""
+
+    models: list[InstanceOf[Entry[ModelConfig]]]
+    quantization: list[InstanceOf[Entry[Scheme]]]
+    methods: list[InstanceOf[Entry[Method]]]
+    tasks: list[InstanceOf[Entry[Task]]]
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    profile: str | None = None
+    file: Path
+    source: InstanceOf[MappingNode] = Field(repr=False)
+
+    def problem(self, path: KeyPath, message: str, *, key: bool = False) -> Problem:
+        """The Problem at that key path of the suite file: `("tasks", 1)`."""
+        return problem(self.source, path, message, key=key)

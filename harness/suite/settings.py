@@ -1,0 +1,74 @@
+"""The suite's sections that are not axes: train, measure and limits. Their defaults live here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, model_validator
+
+from harness.fields import Config, identity, runtime
+from harness.records.schema import PhaseName
+from harness.suite.training_arguments import check_extra_arguments
+
+
+class TrainSettings(Config):
+    """How cells are trained: transformers' TrainingArguments by their own names, and `max_length`.
+
+    The fields declared here have a default of ours; every other TrainingArguments name of the installed
+    transformers may be given too and is handed over verbatim. What the harness itself decides (output_dir,
+    seed, evaluation, saving, reporting) is refused.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    max_length: int = identity(256, ge=1, description="longest training and classification input in tokens, at most the model's context; ours, not transformers'")
+    num_train_epochs: float = identity(3.0, gt=0, description="passes over the training rows, unless max_steps is given")
+    max_steps: int = identity(-1, ge=-1, description="optimizer steps; -1: as num_train_epochs says")
+    per_device_train_batch_size: int = identity(8, ge=1, description="rows per forward pass in training")
+    per_device_eval_batch_size: int = identity(16, ge=1, description="rows per forward pass in evaluation")
+    gradient_accumulation_steps: int = identity(1, ge=1, description="forward passes per optimizer step")
+    learning_rate: float = identity(5e-5, ge=0, description="peak learning rate")
+    lr_scheduler_type: str = identity("linear", description="transformers' scheduler name")
+    warmup_steps: float = identity(0, ge=0, description="steps of linear warm-up; below 1: a share of all steps")
+    weight_decay: float = identity(0.0, ge=0, description="decoupled weight decay")
+    max_grad_norm: float = identity(1.0, ge=0, description="gradient clipping by global norm; 0: none")
+    optim: str = identity("adamw_torch", description="transformers' optimizer name, paged_adamw_32bit and paged_adamw_8bit included")
+    bf16: bool = identity(False, description="autocast to bfloat16 in training")
+    fp16: bool = identity(False, description="autocast to float16 with loss scaling in training")
+    gradient_checkpointing: bool = identity(False, description="recompute activations in the backward pass")
+    logging_steps: int = runtime(10, ge=1, description="optimizer steps between two losses in training.jsonl")
+
+    @model_validator(mode="after")
+    def _extra_arguments_are_transformers(self) -> TrainSettings:
+        check_extra_arguments(self.model_extra or {})
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Declared identity fields and every further TrainingArguments value given."""
+        return super().identity() | dict(self.model_extra or {})
+
+
+class LatencySettings(Config):
+    """Generation speed: measured for every batch size in the generate phase."""
+
+    batch_sizes: list[int] = identity(default_factory=lambda: [1], min_length=1, description="sequences generated at once, one measurement each")
+    prompt_tokens: int = identity(64, ge=1, description="length of the prompt in tokens")
+    new_tokens: int = identity(64, ge=1, description="tokens generated greedily after it")
+    repeats: int = identity(10, ge=1, description="timed repetitions, after one that is not timed")
+
+
+class MeasureSettings(Config):
+    """What is measured and how closely."""
+
+    warmup_steps: int = identity(5, ge=0, description="optimizer steps dropped before step times and rates are taken")
+    sample_ms: float = runtime(10.0, gt=0, description="period of the telemetry sampler in milliseconds")
+    latency: LatencySettings | None = identity(None, description="measure generation; null: don't")
+
+
+class LimitSettings(Config):
+    """When a cell is given up; then its outcome is `timeout`."""
+
+    DEFAULT_CELL_SECONDS: ClassVar[float] = 24 * 3600.0
+
+    cell_seconds: float | None = runtime(DEFAULT_CELL_SECONDS, gt=0, description="longest a cell may take; null: for ever")
+    phase_seconds: dict[PhaseName, float] = runtime(default_factory=dict, description="longest that single phases may take, by phase name")

@@ -1,0 +1,58 @@
+"""Why a cell cannot run on this machine, asked of its parts before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from harness.fields import Config
+from harness.methods.base import Method
+from harness.needs import Machine, ModelFacts, Needs
+from harness.quantization.base import Scheme
+from harness.tasks.base import Task
+
+R = TypeVar("R")
+
+
+class Support:
+    """The reasons on one machine; every question is asked once."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._unmet_needs: dict[tuple[Needs, ModelFacts | None], str | None] = {}
+        self._answers: dict[tuple[Any, ...], Any] = {}
+        self._asked: list[Any] = []  # keeps what was asked alive, so that its id() stays its own
+
+    def reason(self, facts: ModelFacts | None, scheme: Scheme, method: Method, task: Task) -> str | None:
+        """The first reason why not, or None: what the machine lacks, then scheme, method and task in this order."""
+        for name, part in ((scheme.scheme, scheme), (method.method, method), (task.task, task)):
+            unmet = self._unmet(part.needs, facts)
+            if unmet is not None:
+                return f"{name} {unmet}"
+        if method.tunes and not task.trainable:
+            return f"{task.task} has nothing to train on; evaluate it with the method none"
+        return (
+            self._once(lambda: scheme.unsupported(facts), "scheme", facts, scheme)
+            or self._once(lambda: method.unsupported(facts, scheme), "method", facts, scheme, method)
+            or self._once(lambda: task.unsupported(facts, method.tunes), "task", facts, task, also=method.tunes)
+        )
+
+    def random_head(self, facts: ModelFacts | None, task: Task) -> bool:
+        """Whether the model gets a freshly initialised head for the task; assumed where the model is not known."""
+        if facts is None:
+            return True
+        return self._once(lambda: task.head(facts).kind == "sequence-classification", "head", facts, task)
+
+    def _unmet(self, needs: Needs, facts: ModelFacts | None) -> str | None:
+        key = (needs, facts)
+        if key not in self._unmet_needs:
+            self._unmet_needs[key] = needs.unmet(self._machine, facts)
+        return self._unmet_needs[key]
+
+    def _once(self, ask: Callable[[], R], what: str, facts: ModelFacts | None, *parts: Config, also: bool = False) -> R:
+        key = (what, facts, also, *(id(part) for part in parts))
+        if key not in self._answers:
+            self._asked.append(parts)
+            self._answers[key] = ask()
+        answer: R = self._answers[key]
+        return answer

@@ -1,0 +1,1 @@
+"""Tasks: data, prompts, metrics and their protocols. One file per benchmark."""

@@ -1,0 +1,105 @@
+"""What a task is: data in, metrics with a protocol out; optionally something to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.fields import Config, identity
+from harness.needs import ModelFacts, Needs
+from harness.records.schema import Metric
+from harness.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+TASKS: Registry[Task]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the model must end in: `causal-lm`, `seq2seq-lm` or `sequence-classification`.
+
+    labels: number of classes (1 with problem_type `regression`); None for language-model heads.
+    """
+
+    kind: str
+    labels: int | None = None
+    problem_type: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """What a task is told about the cell it works in.
+
+    max_length: longest training or classification input in tokens (the suite's train.max_length, never more
+    than the model's context). progress(done, total): call it while evaluating. notes: append whatever the
+    record must tell (rows dropped, prompts that did not fit, ...).
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    model: ModelFacts
+    max_length: int
+    eval_batch_size: int
+    seed: int
+    progress: Callable[[int, int], None] = lambda done, total: None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What the Trainer gets. rows: a list-like of dicts with `input_ids`, ... ; collator: rows -> padded tensors
+    (must contain `attention_mask` and `labels`; labels -100 where no loss is taken)."""
+
+    rows: Any
+    collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
+
+
+class Task(Config):
+    """One benchmark. A subclass declares its fields, registers its names, and trains and evaluates.
+
+    trainable: whether `training_set` exists at all.
+    """
+
+    task: str = identity(description="the task's registered name")
+    data: str = identity("hub", description="`hub` (the data set's usual name), `micro`, or a folder with files of the same columns")
+    data_revision: str | None = identity(None, description="revision of the hub data set; null: its default branch")
+    max_train_samples: int | None = identity(None, ge=1, description="train on this many rows, drawn by the seed")
+    max_eval_samples: int | None = identity(None, ge=1, description="evaluate on the first this many rows")
+
+    needs: ClassVar[Needs] = Needs()
+    trainable: ClassVar[bool] = True
+
+    def head(self, model: ModelFacts) -> Head:
+        """The head that this task needs on that model."""
+        raise NotImplementedError
+
+    def unsupported(self, model: ModelFacts | None, trains: bool) -> str | None:
+        """Why this task cannot be done with that model, or None. Called by the plan, without torch."""
+        return None
+
+    def check_data(self) -> None:
+        """Raises DataError for local data that cannot work (missing folder, file, column, empty split); cheap,
+        without torch and without a network: the plan calls it once per task. Hub data is not looked at."""
+
+    def local_files(self) -> list[Path]:
+        """Files whose content decides the result: local or micro data; empty for hub data. Raises DataError as
+        `check_data` does."""
+        return []
+
+    def training_set(self, context: TaskContext) -> TrainingSet:
+        """Tokenized training rows and their collator; raises DataError."""
+        raise NotImplementedError
+
+    def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
+        """Every metric of the task on its evaluation split(s); leaves `when` to the caller; raises DataError.
+
+        The model is in eval mode under torch.inference_mode and on its device (model.device).
+        """
+        raise NotImplementedError
+
+
+TASKS = Registry("task", "harness.tasks", "harness.tasks")

@@ -1,0 +1,93 @@
+"""Token rows -> padded batches on the model's device. Padding is always on the right."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import Diverged, Unsupported
+from harness.tasks.base import TaskContext
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+IGNORED_LABEL = -100  # torch's cross-entropy skips it
+
+
+@dataclass(frozen=True)
+class PaddingCollator:
+    """Rows -> tensors of shape (rows, longest row), and the attention mask.
+
+    Pads on the right whatever the tokenizer's padding_side says: there positions count from the first real
+    token in every architecture, and a causal model never looks at what follows. Rows hold `input_ids`
+    (any integer sequence), optionally `token_type_ids`, and `labels`: a number, or a sequence that is padded
+    with -100.
+    """
+
+    pad_token_id: int
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        import torch
+
+        batch = {"attention_mask": _pad([[1] * len(row["input_ids"]) for row in rows], 0)}
+        for name in rows[0]:
+            values = [row[name] for row in rows]
+            if isinstance(values[0], int | float):
+                batch[name] = torch.tensor(values)
+            else:
+                batch[name] = _pad(values, {"input_ids": self.pad_token_id, "labels": IGNORED_LABEL}.get(name, 0))
+        return batch
+
+
+def _pad(sequences: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    import torch
+
+    padded = torch.full((len(sequences), max(len(sequence) for sequence in sequences)), value, dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        padded[row, : len(sequence)] = torch.as_tensor(sequence, dtype=torch.long)
+    return padded
+
+
+def padding_collator(context: TaskContext) -> PaddingCollator:
+    """The collator of the context's tokenizer.
+
+    A tokenizer without a pad token (most decoders') gets its end-of-text token as one, which the notes say.
+    Raises Unsupported where it has neither.
+    """
+    tokenizer: PreTrainedTokenizerBase = context.tokenizer
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise Unsupported("the tokenizer has neither a pad token nor an end-of-text token, so rows cannot be padded to one length")
+        tokenizer.pad_token = tokenizer.eos_token
+        context.notes.append(f"the tokenizer has no pad token: its end-of-text token {tokenizer.eos_token} pads")
+    return PaddingCollator(int(tokenizer.pad_token_id))
+
+
+def declare_padding(model: Any, pad_token_id: int) -> None:
+    """Tells the model's config which token pads, where it does not know: sequence classification on decoders
+    looks for the last token that is not padding."""
+    config = model.config.get_text_config()
+    if config.pad_token_id is None:
+        config.pad_token_id = pad_token_id
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of like lengths, longest first: least padding, and memory runs out at once or never."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def accepted(model: Any, name: str) -> bool:
+    """Whether the model's forward (below a peft wrapper) takes this argument."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return name in inspect.signature(inner.forward).parameters
+
+
+def refuse_non_finite(values: torch.Tensor) -> None:
+    """Raises Diverged when an output of the model is infinite or not a number: no metric is taken over such."""
+    if not bool(values.isfinite().all()):
+        raise Diverged("evaluation: the model's outputs are not finite (its weights diverged, or its dtype overflows)")

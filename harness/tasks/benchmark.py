@@ -1,0 +1,84 @@
+"""What all benchmarks that read a data set share: checks of local data, subsets, protocol ids and rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import DataError
+from harness.needs import ModelFacts
+from harness.quantities import quantity
+from harness.records.schema import Metric
+from harness.tasks.base import Task
+from harness.tasks.rows.source import DataSet, Rows, Source
+
+
+class BenchmarkTask(Task):
+    """A task over one data set. A subclass says which, and which splits are evaluated and trained on."""
+
+    def dataset(self) -> DataSet:
+        """The data set, its columns included."""
+        raise NotImplementedError
+
+    def evaluation_splits(self) -> tuple[str, ...]:
+        """Splits that `evaluate` reads."""
+        raise NotImplementedError
+
+    def training_split(self) -> str:
+        """The split that `training_set` reads."""
+        return "train"
+
+    def source(self) -> Source:
+        """Where the rows come from."""
+        return Source(self.dataset(), self.data, self.data_revision)
+
+    def unsupported(self, model: ModelFacts | None, trains: bool) -> str | None:
+        """A cell that trains needs a training split; one that only evaluates does not."""
+        if not trains:
+            return None
+        try:
+            missing = self.source().missing(self.training_split())
+        except DataError:
+            return None  # check_data says it, once for the task and not for every cell
+        return f"training needs the split {self.training_split()}: {missing}" if missing else None
+
+    def check_data(self) -> None:
+        """Every evaluated split, and the training split where there is one; see Task.check_data."""
+        source = self.source()
+        for split in self.evaluation_splits():
+            source.check(split)
+        if source.missing(self.training_split()) is None:
+            source.check(self.training_split())
+
+    def local_files(self) -> list[Path]:
+        """Files of the evaluated splits, and of the training split where there is one; raises DataError."""
+        source = self.source()
+        files = [path for split in self.evaluation_splits() for path in source.files(split)]
+        if source.missing(self.training_split()) is None:
+            files += [path for path in source.files(self.training_split()) if path not in files]
+        return files
+
+    def protocol(self, base: str, items: str = "rows") -> str:
+        """The protocol id: `base`, plus what makes it another measurement.
+
+        `@micro` for the micro data, `+first-<n>-<items>` for a part of the split: no number over them can be
+        compared with a published one.
+        """
+        part = "" if self.max_eval_samples is None else f"+first-{self.max_eval_samples}-{items}"
+        return base + ("@micro" if self.data == "micro" else "") + part
+
+    def evaluation_rows(self, split: str) -> Rows:
+        """The rows of a split that are evaluated: all, or the first max_eval_samples. Raises DataError."""
+        return self.source().load(split).first(self.max_eval_samples)
+
+    def training_rows(self, seed: int) -> Rows:
+        """The rows trained on: all, or max_train_samples drawn by the seed. Raises DataError."""
+        return self.source().load(self.training_split()).drawn(self.max_train_samples, seed)
+
+
+def metric(name: str, value: float | None, *, stderr: float | None, n: int, split: str, protocol: str) -> Metric:
+    """A metric whose direction is that of the table of quantities; raises UnknownName for a name not in it."""
+    higher_is_better = quantity(name).higher_is_better
+    assert higher_is_better is not None, f"{name} is no measure of quality"
+    return Metric(
+        name=name, value=value, stderr=stderr, n=n, split=split, protocol=protocol, higher_is_better=higher_is_better
+    )

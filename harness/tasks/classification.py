@@ -1,0 +1,65 @@
+"""Sentences, or pairs of them, into a sequence-classification head: tokenization and prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.tasks.base import TaskContext
+from harness.tasks.batches import PaddingCollator, accepted, by_length, declare_padding, refuse_non_finite
+
+if TYPE_CHECKING:
+    from harness.tasks.statistics import Array
+
+
+def tokenized_sentences(columns: list[list[str]], context: TaskContext) -> list[dict[str, Any]]:
+    """One row per item: `input_ids`, and `token_type_ids` for encoders that have them.
+
+    columns: one list of sentences, or two for pairs. Special tokens are the tokenizer's own; what is longer than
+    max_length loses tokens from the end of the longer sentence. A decoder's tokenizer has nothing between the
+    two of a pair, so there the second starts with a line break; an encoder-decoder's row ends in the
+    end-of-text token, at which its head reads.
+    """
+    import numpy as np
+
+    kind, tokenizer = context.model.kind, context.tokenizer
+    if len(columns) == 2 and kind == "decoder":
+        columns = [columns[0], ["\n" + sentence for sentence in columns[1]]]
+    encoded = tokenizer(*columns, truncation="longest_first", max_length=context.max_length, return_attention_mask=False)
+    ids = encoded["input_ids"]
+    if kind == "encoder-decoder":
+        ids = [_ended(row, tokenizer.eos_token_id, context.max_length) for row in ids]
+    rows: list[dict[str, Any]] = [{"input_ids": np.asarray(row, dtype=np.int32)} for row in ids]
+    if kind == "encoder" and "token_type_ids" in encoded:
+        for row, types in zip(rows, encoded["token_type_ids"], strict=True):
+            row["token_type_ids"] = np.asarray(types, dtype=np.int8)
+    return rows
+
+
+def _ended(ids: list[int], eos_token_id: int | None, max_length: int) -> list[int]:
+    if eos_token_id is None or ids[-1:] == [eos_token_id]:
+        return ids
+    return [*ids[: max_length - 1], eos_token_id]
+
+
+def head_outputs(model: Any, rows: list[dict[str, Any]], collator: PaddingCollator, context: TaskContext) -> Array:
+    """The head's outputs in fp32, shape (rows, labels), in the order of the rows.
+
+    Raises harness.errors.Diverged when one is not finite.
+    """
+    import torch
+
+    declare_padding(model, collator.pad_token_id)
+    takes_types = accepted(model, "token_type_ids")
+    outputs = torch.empty((len(rows), model.config.num_labels), dtype=torch.float32)
+    done = 0
+    for indices in by_length([len(row["input_ids"]) for row in rows], context.eval_batch_size):
+        batch = collator([rows[index] for index in indices])
+        if not takes_types:
+            batch.pop("token_type_ids", None)
+        logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+        refuse_non_finite(logits)
+        outputs[indices] = logits.float().cpu()
+        done += len(indices)
+        context.progress(done, len(rows))
+    table: Array = outputs.numpy()
+    return table

@@ -1,0 +1,217 @@
+"""`harness run` as a person runs it: killed, stopped, repeated, twice at once, on a disk that refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "drills"))
+
+from drill_cells import harness_command, harness_environment, write_model, write_suite
+
+PATIENCE = 90.0
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder that loads in no time."""
+    return write_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture()
+def ledger(tmp_path: Path) -> Path:
+    """The file in which cells note that they have begun and that they are done."""
+    file = tmp_path / "ledger"
+    file.touch()
+    return file
+
+
+@pytest.fixture()
+def suite(tmp_path: Path, model: Path, ledger: Path) -> Path:
+    """Two quick cells, one of ten minutes, and one more."""
+    seconds = {"first": 0.0, "second": 0.0, "long": 600.0, "last": 0.0}
+    return write_suite(tmp_path, model, [{"name": name, "seconds": s, "ledger": str(ledger)} for name, s in seconds.items()])
+
+
+def hasten(suite: Path) -> None:
+    """Makes the long cell a short one, which is no other cell: how long it takes is not part of what it is."""
+    suite.write_text(suite.read_text().replace("seconds: 600.0", "seconds: 0.0"))
+
+
+def run(suite: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        harness_command("run", suite, *arguments), cwd=suite.parent, env=harness_environment(), text=True, capture_output=True, timeout=PATIENCE
+    )
+
+
+@contextmanager
+def started(suite: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A run in the background, in a process group of its own as a shell would give it."""
+    process = subprocess.Popen(
+        harness_command("run", suite, *arguments), cwd=suite.parent, env=harness_environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def wait_for(line: str, ledger: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while line not in ledger.read_text().splitlines():
+        assert time.monotonic() < deadline, f"no {line!r} in {PATIENCE} s"
+        time.sleep(0.05)
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """All descendants of the run: the fork server, the cell, its sampler, multiprocessing's tracker."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def records(out: Path) -> dict[str, dict]:
+    return {record["cell"]["task"]: record for record in map(json.loads, (path.read_text() for path in (out / "records").glob("*.json")))}
+
+
+def test_a_killed_run_resumes_without_repeating_a_cell(suite: Path, ledger: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with started(suite, "--out", out) as process:
+        wait_for("long begun", ledger)
+        relatives = family(process)
+        process.kill()
+        process.wait()
+        assert len(relatives) >= 4, "the fork server, its tracker, the cell and its sampler"
+        assert_gone(relatives)
+    assert set(records(out)) == {"first", "second"}
+    hasten(suite)
+
+    result = run(suite, "--out", out)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "4 of 4 cells: 4 ok, 2 of them finished before" in result.stdout
+    assert ledger.read_text().split("\n")[:-1] == [
+        "first begun", "first done", "second begun", "second done", "long begun", "long begun", "long done", "last begun", "last done",
+    ]  # fmt: skip
+    assert (out / "report.md").is_file()
+    assert not list(out.rglob(".*.tmp"))
+
+
+def test_ctrl_c_stops_keeps_what_is_finished_and_says_how_to_go_on(suite: Path, ledger: Path, tmp_path: Path) -> None:
+    with started(suite) as process:
+        wait_for("long begun", ledger)
+        relatives = family(process)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "stopping" in output
+    assert "repeat the command to go on" in output
+    assert "Traceback" not in output
+    assert_gone(relatives)
+    (out,) = (tmp_path / "results" / "drills").iterdir()
+    assert set(records(out)) == {"first", "second"}
+    hasten(suite)
+
+    result = run(suite)  # without --out: the newest unfinished run of the suite is gone on with
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert [out] == list((tmp_path / "results" / "drills").iterdir())
+    assert "2 of them finished before" in result.stdout
+
+
+def test_ctrl_c_twice_ends_at_once_even_where_the_cell_does_not_listen(model: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, model, [{"name": "a"}], faults=["nothing", "stubborn"])
+    out = tmp_path / "run"
+    with started(suite, "--out", out) as process:
+        assert process.stdout is not None
+        while "drill-stubborn" not in (line := process.stdout.readline()) or "attach" not in line:
+            assert line, "the run ended"
+        relatives = family(process)
+        begun = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 4, "without the grace of 5 s"
+    assert process.returncode == 1
+    assert "Traceback" not in output
+    assert_gone(relatives)
+    assert len(records(out)) == 1
+    assert not list(out.rglob("*.tmp"))
+
+
+def test_two_runs_in_one_directory_and_a_terminated_one(suite: Path, ledger: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with started(suite, "--out", out) as process:
+        wait_for("long begun", ledger)
+        second = run(suite, "--out", out)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert second.returncode == 1
+    assert f"in use by process {process.pid}" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert process.returncode == 1, "SIGTERM is heard as Ctrl-C"
+    assert set(records(out)) == {"first", "second"}
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[Path]:
+    """A file system of its own under `folder`; skips where it cannot be mounted."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if os.geteuid() != 0 or mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", options, "none", folder]).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_its_records(model: Path, ledger: Path, tmp_path: Path) -> None:
+    tasks = [{"name": f"n{number:02d}", "ledger": str(ledger)} for number in range(40)]
+    suite = write_suite(tmp_path, model, tasks)
+    with small_disk(tmp_path / "disk", "size=256k") as disk:
+        result = run(suite, "--out", disk / "run")
+        kept = records(disk / "run")
+        assert result.returncode == 1
+        assert "No space left on device" in result.stderr
+        assert "repeat the command to go on" in result.stderr
+        assert str(disk / "run") in result.stderr
+        assert "Traceback" not in result.stdout + result.stderr
+        assert 0 < len(kept) < 40
+        assert not list(disk.rglob(".*.tmp"))
+
+
+def test_a_read_only_directory_is_refused_in_one_sentence(suite: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "ro") as disk:
+        result = run(suite, "--out", disk / "run")
+    assert result.returncode == 1
+    assert f"cannot write {disk / 'run'}: Read-only file system" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_faults_of_a_third_partys_method_found_by_its_entry_point(model: Path, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, model, [{"name": "a"}], faults=["nothing", "segfault", "petabyte", "unsupported"])
+    result = run(suite, "--out", tmp_path / "run", "--jobs", "2")
+    assert result.returncode == 1, "a segfault is a failure"
+    assert "4 of 4 cells: 1 ok, 1 oom, 1 unsupported, 1 failed" in result.stdout
+    again = run(suite, "--out", tmp_path / "run", "--only", "*/drill-petabyte/*", "--only", "*/drill-nothing/*")
+    assert again.returncode == 0, "out of memory is a result"
+    assert "2 of 2 cells: 1 ok, 1 oom, 2 of them finished before" in again.stdout

@@ -1,0 +1,142 @@
+"""none, full and lora on every kind of model and every scheme: what is trainable, how much, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import Unsupported
+from harness.methods.base import METHODS, Attachment, Method
+from harness.methods.lora import Lora
+from harness.models.base import ModelConfig
+from harness.models.load import load_facts, load_model, load_tokenizer
+from harness.models.sizes import count_parameters
+from harness.needs import ModelFacts
+from harness.quantization.base import SCHEMES
+from harness.tasks.base import Head
+
+CLASSIFY = Head("sequence-classification", 2)
+HEADS = {"encoder": CLASSIFY, "decoder": Head("causal-lm"), "seq2seq": Head("seq2seq-lm")}
+
+
+def method(name: str, **fields: object) -> Method:
+    return METHODS.get(name)(method=name, **fields)
+
+
+def attach(of: Method, model_name: str, tmp_path: Path, scheme: str = "none", head: Head | None = None, checkpointing: bool = False):
+    """(model with the method, facts, tokenizer)"""
+    config = ModelConfig(source=f"micro:{model_name}", dtype="float32")
+    tokenizer, facts = load_tokenizer(config, tmp_path), load_facts(config, tmp_path)
+    stored = SCHEMES.get(scheme)(scheme=scheme)
+    head = head or HEADS[model_name]
+    model = load_model(config, head, stored, tokenizer, "cpu", tmp_path)
+    torch.manual_seed(0)
+    return of.attach(model, Attachment(facts, stored, head.kind, 10, checkpointing, 0, [])), facts, tokenizer
+
+
+def loss_of(model: torch.nn.Module, tokenizer, head: Head) -> torch.Tensor:
+    batch = tokenizer(["a small cat sits", "the dog"], padding=True, return_tensors="pt")
+    batch = {name: value for name, value in batch.items() if name in ("input_ids", "attention_mask")}
+    labels = torch.tensor([0, 1]) if head.kind == "sequence-classification" else batch["input_ids"]
+    return model(**batch, labels=labels).loss
+
+
+def test_none_trains_nothing_and_full_trains_all(tmp_path: Path) -> None:
+    untuned, *_ = attach(method("none"), "decoder", tmp_path)
+    tuned, *_ = attach(method("full"), "decoder", tmp_path)
+    assert count_parameters(untuned).trainable == 0
+    assert count_parameters(tuned).trainable == count_parameters(tuned).total
+
+
+def test_full_tuning_of_quantized_weights_is_refused_by_the_plan() -> None:
+    for name, cls in SCHEMES.items():
+        reason = method("full").unsupported(None, cls(scheme=name))
+        assert (reason is None) == (name == "none"), reason
+
+
+@pytest.mark.parametrize("scheme", ["none", "bnb-int8", "bnb-nf4-dq"])
+@pytest.mark.parametrize("model_name", ["encoder", "decoder", "seq2seq"])
+def test_lora_trains_its_matrices_and_the_head_only(model_name: str, scheme: str, tmp_path: Path) -> None:
+    model, _, tokenizer = attach(method("lora", r=4, target_modules="all-linear"), model_name, tmp_path, scheme)
+    trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trainable
+    assert all("lora_" in name or "modules_to_save" in name for name in trainable)
+    frozen = {name: parameter.detach().clone() for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=1e-2)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = loss_of(model, tokenizer, HEADS[model_name])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(torch.equal(parameter, frozen[name]) for name, parameter in model.named_parameters() if name in frozen)
+
+
+@pytest.mark.parametrize("model_name", ["encoder", "decoder", "seq2seq"])
+def test_the_classification_head_is_tuned_whole_whatever_it_is_called(model_name: str, tmp_path: Path) -> None:
+    model, _, tokenizer = attach(method("lora", target_modules="all-linear"), model_name, tmp_path, head=CLASSIFY)
+    loss_of(model, tokenizer, CLASSIFY).backward()
+    saved = [name for name, parameter in model.named_parameters() if "modules_to_save" in name and parameter.grad is not None]
+    assert any(name.endswith("weight") for name in saved)
+    assert not [name for name in saved if "lora_" in name]
+
+
+def test_loras_size_is_the_papers_formula(tmp_path: Path) -> None:
+    rank = 4
+    model, *_ = attach(method("lora", r=rank, target_modules=["q_proj", "v_proj"]), "decoder", tmp_path)
+    expected = sum(rank * (module.in_features + module.out_features) for name, module in model.named_modules() if name.endswith(("q_proj", "v_proj")))
+    assert count_parameters(model).trainable == expected > 0
+
+
+def test_default_targets_are_query_and_value_of_the_family(tmp_path: Path) -> None:
+    model, *_ = attach(method("lora"), "encoder", tmp_path)
+    assert {name.split(".")[-3] for name, _ in model.named_parameters() if "lora_A" in name} == {"query", "value"}
+
+
+def test_gradient_checkpointing_reaches_the_adapters_behind_frozen_weights(tmp_path: Path) -> None:
+    for scheme in ("none", "bnb-nf4"):
+        model, _, tokenizer = attach(method("lora", target_modules="all-linear"), "decoder", tmp_path, scheme, checkpointing=True)
+        if scheme == "none":
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+        loss_of(model, tokenizer, HEADS["decoder"]).backward()
+        assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad), scheme
+
+
+def test_lora_has_every_field_of_the_installed_loraconfig() -> None:
+    import peft
+
+    of_the_model = {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"}
+    fields = {field.name for field in dataclasses.fields(peft.LoraConfig)} - of_the_model
+    assert fields == set(Lora.model_fields) - {"method"}
+
+
+@pytest.mark.parametrize("fields", [{"use_dora": True}, {"use_rslora": True}, {"init_lora_weights": "pissa"}, {"init_lora_weights": "olora"}, {"layers_to_transform": [0]}, {"rank_pattern": {"q_proj": 2}}, {"lora_bias": True}, {"runtime_config": {"ephemeral_gpu_offload": False}}, {"bias": "lora_only"}])
+def test_variants_of_lora_attach_and_train(fields: dict, tmp_path: Path) -> None:
+    model, _, tokenizer = attach(method("lora", **fields), "decoder", tmp_path)
+    loss_of(model, tokenizer, HEADS["decoder"]).backward()
+    assert any(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_what_peft_refuses_becomes_unsupported_with_its_words(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="nothing_here"):
+        attach(method("lora", target_modules=["nothing_here"]), "decoder", tmp_path)
+
+
+def test_plans_refuse_what_cannot_work() -> None:
+    facts = ModelFacts("llama", "decoder", context=512, hidden_size=128)
+    plain, nf4 = (SCHEMES.get(name)(scheme=name) for name in ("none", "bnb-nf4"))
+    assert "rank 256 is larger" in str(method("lora", r=256).unsupported(facts, plain))
+    assert "pass over data" in str(method("lora", init_lora_weights="eva").unsupported(facts, plain))
+    assert "full-precision weights" in str(method("lora", init_lora_weights="pissa").unsupported(facts, nf4))
+    assert method("lora").unsupported(facts, nf4) is None
+
+
+def test_an_unknown_family_must_name_its_target_modules() -> None:
+    with pytest.raises(Unsupported, match="no default target modules for rwkv"):
+        Lora(method="lora")._family_targets(ModelFacts("rwkv", "decoder"))

@@ -1,0 +1,158 @@
+"""A third party's extension of the harness: a method that fails in every way a process can, and a task that counts.
+
+It lies outside of the package and is found through its entry points alone, as a distribution that is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, ClassVar, Literal
+
+from harness.errors import Diverged, Unsupported
+from harness.fields import identity, runtime
+from harness.methods.base import Attachment, Method
+from harness.needs import ModelFacts
+from harness.records.schema import Metric
+from harness.tasks.base import Head, Task, TaskContext
+
+Fault = Literal[
+    "nothing", "segfault", "kill", "exit", "exit-silently", "abort", "petabyte", "memory-error", "cuda-oom", "error", "ansi",
+    "unsupported", "diverged", "sleep", "stubborn", "shout", "grandchild", "daemon", "loader", "recursion", "disk-full",
+]  # fmt: skip
+
+
+class Drill(Method):
+    """Does `fault` when it is attached."""
+
+    fault: Fault = identity("nothing", description="what happens")
+    traces: str | None = runtime(None, description="folder where a grandchild leaves its pid")
+
+    tunes: ClassVar[bool] = False
+
+    def attach(self, model: Any, attachment: Attachment) -> Any:
+        """The same model, if it comes to that."""
+        attachment.notes.append("the drill has begun")
+        getattr(self, "_" + self.fault.replace("-", "_"))()
+        return model
+
+    def _nothing(self) -> None:
+        pass
+
+    def _segfault(self) -> None:
+        print("about to fall", flush=False)
+        ctypes.string_at(0)
+
+    def _kill(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _exit(self) -> None:
+        sys.exit(3)
+
+    def _exit_silently(self) -> None:
+        os._exit(4)
+
+    def _abort(self) -> None:
+        os.abort()
+
+    def _petabyte(self) -> None:
+        import torch
+
+        torch.empty(10**15)
+
+    def _memory_error(self) -> None:
+        raise MemoryError
+
+    def _cuda_oom(self) -> None:
+        import torch
+
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has a total capacity of 8 GiB")
+
+    def _error(self) -> None:
+        raise ValueError("a plug was pulled\nand a second line")
+
+    def _ansi(self) -> None:
+        raise KeyError("\x1b[31mred\x1b[0m")
+
+    def _unsupported(self) -> None:
+        raise Unsupported("not on a Sunday")
+
+    def _diverged(self) -> None:
+        raise Diverged("loss is nan at step 7")
+
+    def _sleep(self) -> None:
+        time.sleep(1000)
+
+    def _stubborn(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(1000)
+
+    def _shout(self) -> None:
+        for _ in range(10 * 1024):
+            os.write(1, b"x" * 1023 + b"\n")
+
+    def _grandchild(self) -> None:
+        self._leave(subprocess.Popen(["sleep", "1000"]).pid)
+
+    def _daemon(self) -> None:
+        # two forks and a session of its own: what a daemon does to get away
+        if (child := os.fork()) == 0:
+            os.setsid()
+            if (daemon := os.fork()) != 0:
+                self._leave(daemon)
+                os._exit(0)
+            os.execvp("sleep", ["sleep", "1000"])
+        os.waitpid(child, 0)
+
+    def _loader(self) -> None:
+        # what a DataLoader with workers does
+        worker = multiprocessing.get_context("fork").Process(target=int)
+        worker.start()
+        worker.join()
+        assert worker.exitcode == 0
+
+    def _recursion(self) -> None:
+        self._recursion()
+
+    def _disk_full(self) -> None:
+        with open("/dev/full", "w") as full:
+            full.write("x")
+
+    def _leave(self, pid: int) -> None:
+        assert self.traces is not None
+        with open(os.path.join(self.traces, self.fault), "w") as file:
+            file.write(str(pid))
+
+
+class Counting(Task):
+    """Evaluates to 0.5 and leaves a line in a ledger, so that a test knows how often which cell ran."""
+
+    name: str = identity("", description="makes cells different")
+    ledger: str | None = runtime(None, description="file that gets a line with `name` at every evaluation")
+    seconds: float = runtime(0.0, description="how long an evaluation takes")
+
+    trainable: ClassVar[bool] = False
+
+    def head(self, model: ModelFacts) -> Head:
+        """A language model."""
+        return Head("causal-lm")
+
+    def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
+        """One number."""
+        if self.ledger is not None:
+            with open(self.ledger, "a") as file:
+                file.write(f"{self.name} begun\n")
+        deadline = time.monotonic() + self.seconds
+        for done in range(10):
+            context.progress(done, 10)
+            time.sleep(max(0.0, deadline - time.monotonic()) / (10 - done))
+        if self.ledger is not None:
+            with open(self.ledger, "a") as file:
+                file.write(f"{self.name} done\n")
+        return [Metric(name="accuracy", value=0.5, n=2, higher_is_better=True, split="test", protocol="counting/1")]

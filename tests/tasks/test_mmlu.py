@@ -1,0 +1,187 @@
+"""MMLU: the prompt character by character, shots that don't fit, and accuracies that add up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from harness.errors import DataError
+from harness.needs import ModelFacts
+from harness.tasks.base import TASKS
+from harness.tasks.mmlu import Mmlu
+from harness.tasks.mmlu_prompts import few_shot_prompt
+from tiny_models import decoder_config, encoder_decoder_config
+
+SUBJECTS = ("abstract_algebra", "virology")
+
+
+def question(subject: str, number: int) -> dict[str, Any]:
+    return {"question": f"What is {number} + {number}?", "subject": subject, "choices": [str(2 * number + step) for step in range(4)], "answer": number % 4}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for split, count in (("dev", 5), ("test", 11), ("auxiliary_train", 9)):
+        pd.DataFrame([question(subject, number) for subject in SUBJECTS for number in range(count)]).to_parquet(tmp_path / f"{split}.parquet")
+    return tmp_path
+
+
+def mmlu(data: Path | str, **fields: Any) -> Mmlu:
+    task = TASKS.get("mmlu")(task="mmlu", data=str(data), **fields)
+    assert isinstance(task, Mmlu)
+    return task
+
+
+def llama(context: int = 2048) -> Any:
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    return LlamaForCausalLM(decoder_config(context=context)).eval()
+
+
+def test_the_prompt_is_hendrycks() -> None:
+    row, shots = question("abstract_algebra", 3), [question("abstract_algebra", 0), question("abstract_algebra", 1)]
+    assert few_shot_prompt(row, shots) == (
+        "The following are multiple choice questions (with answers) about abstract algebra.\n\n"
+        "What is 0 + 0?\nA. 0\nB. 1\nC. 2\nD. 3\nAnswer: A\n\n"
+        "What is 1 + 1?\nA. 2\nB. 3\nC. 4\nD. 5\nAnswer: B\n\n"
+        "What is 3 + 3?\nA. 6\nB. 7\nC. 8\nD. 9\nAnswer:"
+    )
+
+
+def test_a_prompt_without_a_subject_names_none() -> None:
+    assert few_shot_prompt({**question("", 1)}, []).startswith("The following are multiple choice questions (with answers).\n\nWhat is 1")
+
+
+def test_accuracies_are_those_of_one_question_at_a_time(data: Path, causal_model: Any, decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    rows = [question(subject, number) for subject in SUBJECTS for number in range(11)]
+    right = []
+    with torch.inference_mode():
+        for row in rows:
+            prompt = few_shot_prompt(row, [question(row["subject"], 0)])
+            scores = []
+            for letter in "ABCD":
+                ids = torch.tensor([tokenizer(f"{prompt} {letter}")["input_ids"]])
+                likelihoods = causal_model(input_ids=ids[:, :-1]).logits[0].log_softmax(dim=-1)
+                scores.append(float(likelihoods.gather(1, ids[0, 1:, None]).sum()))
+            right.append(scores.index(max(scores)) == row["answer"])
+        for batch in (1, 8):
+            metrics = {metric.name: metric for metric in mmlu(data, num_fewshot=1).evaluate(causal_model, context_of(tokenizer, model_context=256, batch=batch))}
+            assert metrics["accuracy"].value == pytest.approx(sum(right) / 22)
+            assert metrics["accuracy:virology"].value == pytest.approx(sum(right[11:]) / 11)
+            assert metrics["accuracy_macro"].value == pytest.approx((sum(right[:11]) / 11 + sum(right[11:]) / 11) / 2)
+    assert 0 < sum(right) < 22
+
+
+def test_micro_macro_and_every_subject_are_reported(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    with torch.inference_mode():
+        metrics = mmlu(data).evaluate(llama(), context_of(decoder_tokenizer(), model_context=2048))
+    assert [(metric.name, metric.n) for metric in metrics] == [("accuracy", 22), ("accuracy_macro", 22), ("accuracy:abstract_algebra", 11), ("accuracy:virology", 11)]
+    assert {metric.protocol for metric in metrics} == {"mmlu/hendrycks-5shot-letter"}
+    assert {metric.split for metric in metrics} == {"test"}
+    assert all(metric.stderr is not None for metric in metrics)
+
+
+def test_macro_is_the_mean_over_subjects_and_not_over_questions() -> None:
+    metrics = Mmlu(task="mmlu")._metrics(["a", "a", "a", "b"], [True, True, True, False])
+    values = {metric.name: metric.value for metric in metrics}
+    assert values == {"accuracy": 0.75, "accuracy_macro": 0.5, "accuracy:a": 1.0, "accuracy:b": 0.0}
+
+
+def test_shots_that_do_not_fit_are_dropped_from_the_front_and_counted(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    row = question("virology", 7)
+    two_shots = few_shot_prompt(row, [question("virology", 3), question("virology", 4)])
+    room = len(tokenizer(two_shots)["input_ids"])
+    context = context_of(tokenizer, model_context=room)
+    (found,) = mmlu(data)._questions([row], context)
+    assert tokenizer.decode(found.prompt[1:]) == two_shots
+    assert context.notes == ["mmlu: 1 of 1 prompts had 3 of 5 shots dropped to fit the context"]
+
+
+def test_a_question_too_long_by_itself_loses_its_beginning_and_is_counted(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    context = context_of(tokenizer, model_context=40)
+    (found,) = mmlu(data)._questions([question("virology", 7)], context)
+    assert len(found.prompt) == 40
+    assert few_shot_prompt(question("virology", 7), []).endswith(tokenizer.decode(found.prompt))
+    assert context.notes == ["mmlu: 1 even without shots test prompts were too long and lost their beginning"]
+    with torch.inference_mode():
+        mmlu(data).evaluate(llama(40), context_of(tokenizer, model_context=40))
+
+
+def test_too_few_examples_in_dev_are_one_clear_message(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    pd.DataFrame([question("virology", 1)] * 4 + [question("abstract_algebra", 1)] * 5).to_parquet(data / "dev.parquet")
+    with pytest.raises(DataError, match="dev.parquet: split dev has 4 rows of virology; num_fewshot: 5 needs as many"):
+        mmlu(data).evaluate(llama(), context_of(decoder_tokenizer()))
+
+
+def test_dev_is_needed_for_shots_alone(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    (data / "dev.parquet").unlink()
+    with pytest.raises(DataError, match="no file for the split dev"):
+        mmlu(data).check_data()
+    mmlu(data, num_fewshot=0).check_data()
+    with torch.inference_mode():
+        metrics = mmlu(data, num_fewshot=0).evaluate(llama(), context_of(decoder_tokenizer()))
+    assert metrics[0].protocol == "mmlu/hendrycks-0shot-letter"
+
+
+def test_training_takes_the_loss_on_the_letter_alone(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    training = mmlu(data).training_set(context_of(tokenizer, max_length=256))
+    assert len(training.rows) == 18
+    for row, source in zip(training.rows, [question(subject, number) for subject in SUBJECTS for number in range(9)], strict=True):
+        assert tokenizer.decode(row["input_ids"][1:]) == f"{few_shot_prompt(source, [])} {'ABCD'[source['answer']]}"
+        assert row["labels"][:-1] == [-100] * (len(row["input_ids"]) - 1)
+        assert tokenizer.decode(row["labels"][-1:]) == f" {'ABCD'[source['answer']]}"
+
+
+def test_training_prompts_longer_than_max_length_lose_their_beginning(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    context = context_of(decoder_tokenizer(), max_length=20)
+    training = mmlu(data, max_train_samples=5).training_set(context)
+    assert [len(row["input_ids"]) for row in training.rows] == [20] * 5
+    assert "mmlu: 5 training prompts were too long and lost their beginning" in context.notes
+
+
+def test_an_encoder_decoder_reads_the_prompt_and_answers_the_letter(data: Path, encoder_decoder_tokenizer: Any, context_of: Any) -> None:
+    from transformers import T5ForConditionalGeneration
+
+    tokenizer = encoder_decoder_tokenizer()
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(encoder_decoder_config()).eval()
+    assert mmlu(data).head(ModelFacts("t5", "encoder-decoder")).kind == "seq2seq-lm"
+    with torch.inference_mode():
+        values = [[metric.value for metric in mmlu(data).evaluate(model, context_of(tokenizer, "encoder-decoder", model_context=None, batch=batch))] for batch in (1, 8)]
+    assert values[0] == values[1]
+    training = mmlu(data).training_set(context_of(tokenizer, "encoder-decoder", max_length=30))
+    batch = training.collator(training.rows[:4])
+    assert batch["input_ids"].shape[1] == 30
+    assert batch["input_ids"][:, -1].tolist() == [tokenizer.eos_token_id] * 4
+    letters = [tokenizer.decode([token for token in labels if token != -100]).strip() for labels in batch["labels"].tolist()]
+    assert letters == ["A", "B", "C", "D"]
+    assert torch.isfinite(model(**batch).loss)
+
+
+def test_an_encoder_is_unsupported_and_a_missing_training_split_too(shared_data: Path) -> None:
+    assert "next token" in (mmlu("hub").unsupported(ModelFacts("bert", "encoder"), trains=False) or "")
+    real = mmlu(shared_data)
+    real.check_data()
+    assert real.unsupported(None, trains=False) is None
+    assert "auxiliary_train" in (real.unsupported(None, trains=True) or "")
+    assert mmlu(shared_data, train_split="dev").unsupported(None, trains=True) is None
+
+
+def test_the_real_questions_are_read_and_fit(shared_data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    task = mmlu(shared_data)
+    rows = list(task.source().load("test"))
+    assert len(rows) == 14042
+    assert len(Counter(row["subject"] for row in rows)) == 57
+    context = context_of(decoder_tokenizer(), model_context=2048)
+    questions = task._questions(rows[::700], context)
+    assert all(len(found.prompt) <= 2048 for found in questions)
+    assert all(len(answer) == 1 for found in questions for answer in found.answers)
