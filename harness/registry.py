@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from harness.errors import HarnessError, UnknownName
@@ -61,9 +61,16 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True
         folder = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(folder.__path__):
             importlib.import_module(f"{self.package}.{module.name}")
         for entry in entry_points(group=self.group):
-            self._enter(entry.name, entry.load())
+            try:
+                self._enter(entry.name, entry.load())
+            except (ImportError, AttributeError) as error:
+                raise HarnessError(f"the {self.kind} {entry.name!r} of {_owner(entry)} cannot be loaded from {entry.value}: {error}") from error
+        self._loaded = True
+
+
+def _owner(entry: EntryPoint) -> str:
+    return f"the package {entry.dist.name}" if entry.dist else "an installed package"

@@ -45,21 +45,17 @@ class Reading:
 
 @dataclass(frozen=True)
 class Row:
-    """One record, flat. axes: model, quantization, method, task, seed and the swept fields, in that order."""
+    """One record, flat. axes: model, quantization, method, task, seed and the swept fields, in that order.
+
+    ok: whether the cell went through. random_weights: whether the model was never trained, so that its quality
+    says nothing.
+    """
 
     record: Record
     axes: Mapping[str, Any]
     readings: Mapping[str, Reading]
-
-    @property
-    def ok(self) -> bool:
-        """Whether the cell went through."""
-        return self.record.outcome.status == "ok"
-
-    @property
-    def random_weights(self) -> bool:
-        """Whether the model was never trained: its quality says nothing."""
-        return str(self.config("model", "source") or "").startswith(RANDOM_WEIGHTS)
+    ok: bool
+    random_weights: bool
 
     def config(self, part: str, field: str) -> Any:
         """A field of the cell's resolved configuration (`config("scheme", "double_quant")`); None where absent."""
@@ -79,7 +75,9 @@ def row(record: Record) -> Row:
     """The record as a row."""
     cell = record.cell
     axes = {axis: getattr(cell, axis) for axis in AXES} | cell.sweep
-    return Row(record, axes, dict(_costs(record)) | dict(_metrics(record)))
+    source = str((cell.config.get("model") or {}).get("source") or "")
+    readings = dict(_costs(record)) | dict(_metrics(record))
+    return Row(record, axes, readings, record.outcome.status == "ok", source.startswith(RANDOM_WEIGHTS))
 
 
 def rows(records: Sequence[Record]) -> list[Row]:

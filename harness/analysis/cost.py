@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.analysis.columns import Row, describe
 from harness.analysis.entries import measured_entry, protocol_letters
-from harness.analysis.groups import AxisOrder, group_by, samples
+from harness.analysis.groups import AxisOrder, group_by
 from harness.analysis.layouts import shared_note, shown_axes
 from harness.analysis.pivot import axis_columns, name_entries
 from harness.analysis.table import Column, Entry, Table
@@ -55,7 +55,9 @@ def _cost(rows: Sequence[Row], quantity: Quantity, letters: Mapping[str | None, 
 
 
 def _ways(rows: Sequence[Row], quantity: Quantity) -> list[str]:
-    return sorted(way for way in samples(rows, quantity) if way)
+    """In which ways the cells have that number."""
+    readings = [row.reading(quantity.key) for row in rows]
+    return sorted({reading.protocol for reading in readings if reading is not None and reading.protocol})
 
 
 def _sources(ways: dict[str, list[str]], measured: Sequence[Quantity]) -> list[str]:

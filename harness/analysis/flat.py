@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from harness.records.schema import Latency, Record
@@ -16,7 +16,9 @@ def flat(record: Record) -> dict[str, Any]:
     """
     values = record.model_dump(mode="json", exclude={"metrics", "latency", "notes", "cell"})
     config = {"config": record.cell.config, "latency": {_latency_name(found): _latency(found) for found in record.latency}}
-    return dict(_leaves(values | config, "")) | {"notes": "; ".join(record.notes)}
+    leaves: dict[str, Any] = {}
+    _collect(values | config, "", leaves)
+    return leaves | {"notes": "; ".join(record.notes)}
 
 
 def _latency_name(found: Latency) -> str:
@@ -27,11 +29,9 @@ def _latency(found: Latency) -> dict[str, Any]:
     return found.model_dump(exclude={"batch_size", "form"})
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        yield path, ", ".join(str(item) for item in value)
-    else:
-        yield path, value
+def _collect(values: Mapping[str, Any], prefix: str, leaves: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            _collect(value, f"{prefix}{key}.", leaves)
+        else:
+            leaves[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list) else value

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.analysis.columns import AXES, Row
@@ -11,23 +10,29 @@ from harness.analysis.statistics import Sample
 from harness.quantities import Quantity
 
 
-@dataclass(frozen=True)
 class AxisOrder:
-    """The order of the ids on every axis: as the suite lists them; unknown ones after, by value."""
+    """The order of the ids on every axis: as the suite lists them; unknown ones after, by value, `none` first."""
 
-    positions: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
+    def __init__(self, positions: Mapping[str, Sequence[Any]] | None = None) -> None:
+        self._positions = {
+            axis: {_key(value): at for at, value in enumerate(values)} for axis, values in (positions or {}).items()
+        }
 
     def rank(self, axis: str, value: Any) -> tuple[int, float, str]:
         """A key to sort by."""
-        known = self.positions.get(axis, ())
-        if value in known:
-            return known.index(value), 0.0, ""
+        known = self._positions.get(axis, {})
+        at = known.get(_key(value))
+        if at is not None:
+            return at, 0.0, ""
         number = float(value) if isinstance(value, int | float) else 0.0
         return len(known), number, "" if value == "none" else str(value)
 
     def sort(self, rows: Iterable[Row], axes: Sequence[str]) -> list[Row]:
         """The rows by those axes, in order; rows that are equal on them keep their order."""
-        return sorted(rows, key=lambda row: [self.rank(axis, row.axes.get(axis)) for axis in axes])
+        rows = list(rows)
+        # ranked once per id and not once per row: there are thousands of rows and a handful of ids
+        ranks = [(axis, {_key(row.axes.get(axis)): self.rank(axis, row.axes.get(axis)) for row in rows}) for axis in axes]
+        return sorted(rows, key=lambda row: [ranked[_key(row.axes.get(axis))] for axis, ranked in ranks])
 
 
 def axes_of(rows: Iterable[Row]) -> list[str]:
@@ -94,4 +99,4 @@ def _has(row: Row, quantity: Quantity) -> bool:
 
 
 def _key(value: Any) -> Any:
-    return value if isinstance(value, Hashable) else repr(value)
+    return value if value.__hash__ is not None else repr(value)

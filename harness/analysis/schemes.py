@@ -103,7 +103,12 @@ def _percent(pairs: Sequence[SchemePair], quantity: Quantity) -> Entry:
     if not found:
         return Entry(MISSING)
     sample = Sample(tuple(100 * (ours / theirs - 1) for ours, theirs in found))
-    return Entry(_with_range(sample, lambda value: f"{value:+.0f} %".replace("-", "−")), sample)
+    return Entry(_with_range(sample, _show_percent), sample)
+
+
+def _show_percent(value: float) -> str:
+    whole = round(value)
+    return f"{whole:+d} %".replace("-", "−") if whole else "0 %"
 
 
 def _with_range(sample: Sample, show: Callable[[float], str]) -> str:

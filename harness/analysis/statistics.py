@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-12  # relative; differences of equal decimals differ by this little in binary
 
 
 def mean(values: Sequence[float]) -> float:
@@ -95,7 +96,7 @@ class Sample:
         if self.exact:
             return 0.0, math.inf
         spread = standard_error(self.values)
-        if spread:
+        if spread and spread > ROUNDING * max(map(abs, self.values)):
             return spread, self.n - 1
         known = [stderr for stderr in self.stderrs if stderr is not None]
         if known and len(known) == self.n:

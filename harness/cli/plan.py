@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 LARGEST_TABLE = 200
+SHORTEST_REASON = 30
 
 
 class Device(StrEnum):
@@ -70,11 +71,10 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 def summary(plan: Plan) -> str:
     """The counts in a sentence."""
     unsupported = len(plan.unsupported)
-    saved = sum(len(work.cells) - 1 for work in plan.shared if work.kind == "untuned evaluation")
     name = f"{plan.suite_name} ({plan.profile})" if plan.profile else plan.suite_name
     return (
         f"{name}: {len(plan.cells):,} cells, {len(plan.cells) - unsupported:,} to run, {unsupported:,} unsupported here; "
-        f"{saved:,} untuned evaluations saved by sharing"
+        f"{plan.evaluations_saved:,} untuned evaluations saved by sharing"
     )
 
 
@@ -84,19 +84,23 @@ def _cell_as_json(cell: Cell) -> dict[str, Any]:
 
 
 def _print_cells(plan: Plan, console: Console) -> None:
-    """A table; for a large plan plain columns, which are drawn a hundred times faster and can be searched by line."""
+    """A table where it fits the terminal, else plain columns: ids must stay whole, and 2,000 rows be drawn at once."""
     from rich.table import Table
 
     swept = list(dict.fromkeys(key for cell in plan.cells for key in cell.labels.sweep))
-    heading = ["cell", "model", "quantization", "method", "task", "seed", *swept, "unsupported, because"]
-    rows = [_cell_row(cell, swept) for cell in plan.cells]
-    if len(rows) <= LARGEST_TABLE:
-        table = Table(*heading)
-        for row in rows:
-            table.add_row(*row, style="dim" if row[-1] else None)
+    heading = ["cell", "model", "quantization", "method", "task", "seed", *swept]
+    heading += ["unsupported, because"] if plan.unsupported else []
+    rows = [_cell_row(cell, swept)[: len(heading)] for cell in plan.cells]
+    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+    unbroken = sum(widths[:-1]) + min(widths[-1], SHORTEST_REASON) + 3 * len(widths) + 1
+    if len(rows) <= LARGEST_TABLE and unbroken <= console.width:
+        table = Table()
+        for index, title in enumerate(heading):
+            table.add_column(title, no_wrap=index < len(heading) - 1)
+        for cell, row in zip(plan.cells, rows, strict=True):
+            table.add_row(*row, style="dim" if cell.unsupported else None)
         console.print(table)
         return
-    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
     for row in (heading, *rows):
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 

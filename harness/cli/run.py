@@ -63,7 +63,7 @@ def _say(console: Console, summary: RunSummary) -> None:
 def _report(console: Console, run: Path) -> None:
     from harness.report.write import write_report
 
-    write_report(run, [])
+    write_report(run)
     _line(console, f"report: {run / 'report.md'}")
 
 

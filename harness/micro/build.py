@@ -12,11 +12,10 @@ from harness.micro.datasets import write
 from harness.micro.world import make_world
 
 PARTS = ("data", *MODELS)
-THREADS = 2  # results differ in their last bits with the number of threads
 
 
-def build(parts: Sequence[str], out: Path, steps: int | None = None) -> None:
-    """Writes data/ and models/ below `out`. steps: optimizer steps per model, where not the recipe's own."""
+def build(parts: Sequence[str], out: Path, steps: int | None = None, threads: int = 2) -> None:
+    """Writes data/ and models/ below `out`. steps: optimizer steps per model, where not the recipe's own. threads: of torch."""
     if "data" in parts:
         write(out / "data")
         print(f"data: {out / 'data'}")
@@ -25,7 +24,7 @@ def build(parts: Sequence[str], out: Path, steps: int | None = None) -> None:
 
         from harness.micro.pretrain import make
 
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(threads)
         for name in wanted:
             started = time.monotonic()
             make(name, make_world(), out / "models" / name, lambda line, name=name: print(f"{name}: {line}", flush=True), steps)  # type: ignore[misc]
@@ -38,8 +37,9 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="a part to build (repeatable); default: all")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for data/ and models/; default: the package's own")
     parser.add_argument("--steps", type=int, help="optimizer steps per model, to try the command")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads; weights differ in their last bits with it")
     arguments = parser.parse_args()
-    build(arguments.only or PARTS, arguments.out, arguments.steps)
+    build(arguments.only or PARTS, arguments.out, arguments.steps, arguments.threads)
 
 
 if __name__ == "__main__":

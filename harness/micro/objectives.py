@@ -27,7 +27,7 @@ def packed(texts: Iterator[str], tokenizer: PreTrainedTokenizerFast, length: int
     stream: list[int] = []
     block = length * batch_size
     for text in texts:
-        stream += [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+        stream += [*tokenizer(text, verbose=False)["input_ids"], tokenizer.eos_token_id]
         while len(stream) >= block:
             tokens = torch.tensor(stream[:block]).view(batch_size, length)
             stream = stream[block:]
@@ -46,16 +46,17 @@ def masked(texts: Iterator[Passage], tokenizer: PreTrainedTokenizerFast, batch_s
     while True:
         rows = list(itertools.islice(texts, batch_size))
         batch = tokenizer(
-            [row.text for row in rows], [row.second or "" for row in rows], padding=True, truncation=True, max_length=96,
-            return_tensors="pt",
+            [row.text for row in rows], [row.second or "" for row in rows], padding=True, truncation=True, max_length=96
         )
         labels = [[_corrupt(ids, i, special, tokenizer, draw) for i in range(len(ids))] for ids in batch["input_ids"]]
         restated = [IGNORED if row.restated is None else int(not row.restated) for row in rows]
-        yield {**batch, "labels": torch.tensor(labels), "next_sentence_label": torch.tensor(restated)}
+        yield {name: torch.tensor(values) for name, values in
+               {**batch, "labels": labels, "next_sentence_label": restated}.items()}
 
 
-def _corrupt(ids: Tensor, i: int, special: set[int], tokenizer: PreTrainedTokenizerFast, draw: random.Random) -> int:
-    original = int(ids[i])
+def _corrupt(ids: list[int], i: int, special: set[int], tokenizer: PreTrainedTokenizerFast, draw: random.Random) -> int:
+    """Hides or keeps token i of `ids`, in place; its label: the token, or IGNORED where it was not chosen."""
+    original = ids[i]
     if original in special or draw.random() > MASKED_SHARE:
         return IGNORED
     kind = draw.random()

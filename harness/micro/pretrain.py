@@ -49,7 +49,7 @@ def pretrain(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, world: World, r
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         if step % 100 == 0:
             report(f"step {step}/{recipe.steps}: loss {sum(losses[-100:]) / 100:.3f}, {time.monotonic() - started:.0f} s")
     return model.eval()
@@ -116,8 +116,8 @@ def _seq2seq_batches(tokenizer: PreTrainedTokenizerFast, world: World) -> Batche
 
 
 RECIPES: dict[str, Recipe] = {
-    "decoder": Recipe(_llama, _decoder_batches, steps=1400, learning_rate=4e-3),
-    "encoder": Recipe(_bert, _encoder_batches, steps=1500, learning_rate=2e-3),
+    "decoder": Recipe(_llama, _decoder_batches, steps=1200, learning_rate=4e-3),
+    "encoder": Recipe(_bert, _encoder_batches, steps=1300, learning_rate=2e-3),
     "seq2seq": Recipe(_t5, _seq2seq_batches, steps=1000, learning_rate=4e-3),
 }
 Report = Callable[[str], None]

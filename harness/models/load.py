@@ -54,6 +54,7 @@ def load_model(
     missing (weights, safetensors, network), Unsupported where the architecture has no such head.
     """
     import torch
+    from safetensors import SafetensorError
 
     place, revision = _place(config, cache)
     arguments: dict[str, Any] = {
@@ -68,21 +69,22 @@ def load_model(
     if scheme.quantizes:
         skeleton = _skeleton(config, head, place, revision)
         dtype = skeleton.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
-        arguments["quantization_config"] = scheme.quantization_config(dtype, _behind_base(skeleton))
+        arguments["quantization_config"] = scheme.quantization_config(dtype, _behind_base(skeleton, head))
     if scheme.quantizes or device != "cpu":
         arguments["device_map"] = {"": device}
     try:
         model = _auto_class(head).from_pretrained(place, **arguments)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _clear(config, "model", error) from error
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
+    scheme.settle(model)
     model.eval()
     return model
 
 
 def head_modules(model: PreTrainedModel) -> list[str]:
-    """Names of the top-level modules with weights outside the base model: the task head (`classifier`, `score`, ...)."""
+    """Names of a classification model's top-level modules with weights outside its base: `classifier`, `score`, ..."""
     return [
         name for name, child in model.named_children() if name != model.base_model_prefix and any(True for _ in child.parameters())
     ]
@@ -137,11 +139,12 @@ def _skeleton(config: ModelConfig, head: Head, place: str, revision: str | None)
         return _auto_class(head).from_config(loaded, trust_remote_code=config.trust_remote_code)
 
 
-def _behind_base(model: PreTrainedModel) -> list[str]:
-    """Names of the task head and of the output embeddings, wherever in the model they are."""
+def _behind_base(model: PreTrainedModel, head: Head) -> list[str]:
+    """Names of the modules that turn hidden states into answers: the task head, or the output embeddings."""
+    if head.kind == "sequence-classification":
+        return head_modules(model)
     output = model.get_output_embeddings()
-    embeddings = [name for name, module in model.named_modules() if output is not None and module is output]
-    return sorted({*head_modules(model), *embeddings})
+    return [name for name, module in model.named_modules() if output is not None and module is output]
 
 
 def _clear(config: ModelConfig, what: str, error: Exception) -> HarnessError:
@@ -150,6 +153,6 @@ def _clear(config: ModelConfig, what: str, error: Exception) -> HarnessError:
         return Unsupported(f"{config.source} carries Python code of its own; set trust_remote_code: true on the model if you trust its author")
     if "Unrecognized configuration class" in text:
         return Unsupported(f"{config.source} has no such head in transformers: {text[:200]}")
-    if "safetensors" in text:
+    if "safetensors" in text and "does not appear to have" in text:
         return HarnessError(f"{config.source} has no safetensors weights; set allow_pickle: true on the model if you trust its author ({text[:300]})")
     return HarnessError(f"cannot load the {what} of {config.source}: {text[:500]}")

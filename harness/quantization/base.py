@@ -10,6 +10,7 @@ from harness.registry import Registry
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 SCHEMES: Registry[Scheme]
 
@@ -39,6 +40,9 @@ class Scheme(Config):
         output embeddings), which have no trained weights yet or are too sensitive, and are usually kept.
         """
         raise NotImplementedError
+
+    def settle(self, model: PreTrainedModel) -> None:
+        """Called once with the loaded model: what the scheme still has to put right. By default nothing."""
 
 
 SCHEMES = Registry("scheme", "harness.quantization", "harness.schemes")

@@ -13,6 +13,7 @@ from harness.quantization.base import SCHEMES, Scheme
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 ComputeDtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -74,6 +75,17 @@ class FourBit(BitsAndBytes):
             bnb_4bit_quant_storage=self.quant_storage,
             llm_int8_skip_modules=head if self.skip_modules is None else self.skip_modules,
         )
+
+    def settle(self, model: PreTrainedModel) -> None:
+        """Keeps bitsandbytes from repacking weights for a CPU's bfloat16 instructions at the first evaluation.
+
+        The repacked layer has no backward pass: evaluated once, it would pass no gradient on in training, unnoticed.
+        """
+        import bitsandbytes
+
+        for module in model.modules():
+            if isinstance(module, bitsandbytes.nn.Linear4bit):
+                module.support_avx512bf16_for_cpu = False
 
 
 @SCHEMES.register("bnb-nf4")

@@ -17,6 +17,7 @@ from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
 from harness.report.document import Document
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -44,7 +45,7 @@ def csv_text(lines: Iterable[Sequence[Any]]) -> str:
 
 def safe_cell(value: Any) -> Any:
     """The value; text that starts like a formula (= + - @, tab, carriage return) and is no number gets an apostrophe."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
 

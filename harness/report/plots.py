@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart; black is the front's.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+MARKERS = {"o": 6.5, "s": 6.0, "^": 7.5, "D": 5.5, "v": 7.5, "P": 7.5, "X": 7.5, "<": 7.5, ">": 7.5, "p": 7.5, "h": 7.5, "*": 10.0}  # sizes that look alike
 BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 LOG_DECADES = 1.5
 PANELS_PER_FIGURE = 9
+PANEL = (3.7, 3.2)  # inches
 DEFAULT_X = "memory.peak_vram"
 
 
@@ -72,20 +73,25 @@ def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
-    points = [point for panel in shown for point in panel.points]
-    styles = Styles.of(points)
+    styles = Styles.of([point for panel in shown for point in panel.points])
     across = min(3, len(shown))
     down = math.ceil(len(shown) / across)
+    legend = 0.8 + 0.08 * max(map(len, [*styles.colours, *styles.markers]))
+    width, height = PANEL[0] * across + legend, max(PANEL[1] * down, 0.3 + 0.2 * len(styles.legend()))
     with matplotlib.rc_context({"svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25}):
-        canvas = Canvas(figsize=(3.6 * across + 2.4, 3.2 * down + 0.2), layout="constrained", facecolor="white")
+        canvas = Canvas(figsize=(width, height), facecolor="white")
         FigureCanvasSVG(canvas)
         grid = canvas.subplots(down, across, squeeze=False)
+        # by hand: matplotlib's layout engines draw everything twice more, which takes seconds for thousands of points
+        canvas.subplots_adjust(0.65 / width, 0.5 / height, 1 - legend / width, 1 - 0.35 / height, wspace=0.3, hspace=0.42)
         flat = [axes for line in grid for axes in line]
         for axes, panel in zip(flat, shown, strict=False):
             _panel(axes, panel, x, y, styles)
         for axes in flat[len(shown) :]:
             axes.set_axis_off()
-        canvas.legend(handles=styles.legend(), loc="outside right upper", frameon=False)
+        canvas.legend(
+            handles=styles.legend(), loc="upper left", bbox_to_anchor=(1 - (legend - 0.05) / width, 1 - 0.2 / height), frameon=False
+        )
         text = io.StringIO()
         canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": "harness"})
     return text.getvalue()
@@ -105,7 +111,7 @@ class Styles:
         schemes = dict.fromkeys(point.quantization for point in points)
         return cls(
             {method: COLOURS[at % len(COLOURS)] for at, method in enumerate(methods)},
-            {scheme: MARKERS[at % len(MARKERS)] for at, scheme in enumerate(schemes)},
+            {scheme: list(MARKERS)[at % len(MARKERS)] for at, scheme in enumerate(schemes)},
         )
 
     def legend(self) -> list[Any]:
@@ -113,14 +119,15 @@ class Styles:
         from matplotlib.lines import Line2D
 
         def handle(label: str, **style: Any) -> Line2D:
-            return Line2D([], [], linestyle="none", label=label, markersize=6, **style)
+            return Line2D([], [], linestyle="none", label=label, **style)
 
         methods = [handle(method, marker="o", color=colour) for method, colour in self.colours.items()]
         schemes = [
-            handle(scheme, marker=marker, markerfacecolor="white", markeredgecolor="#333333")
+            handle(scheme, marker=marker, markersize=MARKERS[marker], markerfacecolor="white", markeredgecolor="#333333")
             for scheme, marker in self.markers.items()
         ]
-        return [handle("method"), *methods, handle("scheme"), *schemes, Line2D([], [], color="#333333", lw=1, label="front")]
+        front_line = Line2D([], [], color="#333333", linewidth=1, label="front")
+        return [handle("Method"), *methods, handle("Scheme"), *schemes, front_line]
 
 
 def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -> None:
@@ -128,14 +135,19 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
     best = front(panel.points, x, y)
     axes.plot(
         [point.x.mean / x_unit.size for point in best], [point.y.mean / y_unit.size for point in best],
-        color="#333333", linewidth=1, zorder=1,
+        color="#333333", linewidth=1, zorder=1, drawstyle="steps-pre" if x.higher_is_better else "steps-post",
     )  # fmt: skip
-    for point in panel.points:
-        axes.errorbar(
-            point.x.mean / x_unit.size, point.y.mean / y_unit.size,
-            xerr=_bar(point.x.std, x_unit), yerr=_bar(point.y.std, y_unit),
-            color=styles.colours[point.method], marker=styles.markers[point.quantization],
-            markersize=6, markeredgecolor="white", markeredgewidth=0.6, elinewidth=0.8, zorder=2,
+    xs, ys = ([getattr(point, side).mean / unit.size for point in panel.points] for side, unit in (("x", x_unit), ("y", y_unit)))
+    colours = [styles.colours[point.method] for point in panel.points]
+    axes.errorbar(
+        xs, ys, xerr=[_bar(point.x.std, x_unit) for point in panel.points], yerr=[_bar(point.y.std, y_unit) for point in panel.points],
+        fmt="none", ecolor=colours, elinewidth=0.8, zorder=2,
+    )  # fmt: skip
+    for scheme, marker in styles.markers.items():  # one call per marker: a call per point takes seconds for thousands
+        at = [index for index, point in enumerate(panel.points) if point.quantization == scheme]
+        axes.scatter(
+            [xs[index] for index in at], [ys[index] for index in at], c=[colours[index] for index in at],
+            marker=marker, s=MARKERS[marker] ** 2, edgecolors="white", linewidths=0.6, zorder=3,
         )  # fmt: skip
     axes.set_title(panel.task)
     axes.set_xlabel(x_unit.label(x))
@@ -145,8 +157,8 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
             getattr(axes, f"set_{side}scale")("log")
 
 
-def _bar(std: float | None, unit: Unit) -> float | None:
-    return None if not std else std / unit.size
+def _bar(std: float | None, unit: Unit) -> float:
+    return 0.0 if std is None else std / unit.size
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,7 @@ class Unit:
         if quantity.style == "bytes":
             size, prefix = next(((size, name) for size, name in BINARY if largest >= size), (1, "B"))
             return cls(float(size), prefix, logarithmic)
-        name = "points of 100" if quantity.style == "share" else quantity.unit
+        name = "×100" if quantity.style == "share" else quantity.unit
         return cls(1 / quantity.points, name, logarithmic)
 
     def label(self, quantity: Quantity) -> str:

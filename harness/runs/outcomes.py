@@ -35,10 +35,16 @@ def outcome_of_error(error: BaseException, phase: PhaseName | None) -> Outcome:
     return Outcome(status=_status(error), phase=phase, message=one_line(text))
 
 
-def outcome_of_exit(code: int, phase: PhaseName | None, oom_killed: bool) -> Outcome:
-    """The outcome of a cell whose process ended without a word: its exit code, negative for a signal."""
-    if code == -signal.SIGKILL and oom_killed:
+def outcome_of_exit(code: int | None, phase: PhaseName | None, oom_killed: bool) -> Outcome:
+    """The outcome of a cell whose process ended without a word.
+
+    code: its exit code, negative for a signal; None when the fork server died, and with it all that it had forked.
+    oom_killed: whether the kernel's out-of-memory killer was at work.
+    """
+    if oom_killed:
         return Outcome(status="oom", phase=phase, message="killed by the kernel: the host is out of memory")
+    if code is None:
+        return Outcome(status="failed", phase=phase, message="the fork server was killed, and the cell with it")
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else "a real-time signal"
         return Outcome(status="failed", phase=phase, message=f"killed by signal {-code} ({name})")

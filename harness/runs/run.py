@@ -124,8 +124,15 @@ class Recorder:
                 self._write(cell, unsupported_record(cell, self.where))
         runnable = [cell for cell in left.cells if cell.unsupported is None]
         if runnable:
-            executor.run(Work(runnable, self.summary.run, self.where.device, self.jobs), self, stop)
+            self._execute(Work(runnable, self.summary.run, self.where.device, self.jobs), executor, stop)
         self.summary.interrupted = stop.times > 0 and sum(self.summary.statuses.values()) < self.summary.selected
+
+    def _execute(self, work: Work, executor: Executor, stop: Stop) -> None:
+        try:
+            executor.run(work, self, stop)
+        except StorageError as error:
+            kept = f"{sum(self.summary.statuses.values())} records are kept in {work.run}"
+            raise StorageError(f"{error}; {kept}: make room and repeat the command to go on") from error
 
     def cell_started(self, cell: Cell) -> None:
         """See executors.base.Watcher."""
@@ -147,11 +154,7 @@ class Recorder:
         self._write(execution.cell, record)
 
     def _write(self, cell: Cell, record: Record) -> None:
-        try:
-            self.store.write(record)
-        except StorageError as error:
-            written = sum(self.summary.statuses.values())
-            raise StorageError(f"{error}; {written} records of {self.summary.run} are kept: repeat the command to go on") from error
+        self.store.write(record)
         self.summary.statuses[record.outcome.status] += 1
         self.display.cell_recorded(cell, record)
 

@@ -141,19 +141,19 @@ class RunningCell:
             assert process.pid is not None, "a started process has a pid"
             signal_tree(process.pid, signal.SIGKILL)
             process.join(GRACE_SECONDS)
+        for half_written in self._telemetry.parent.glob(".*.tmp"):
+            half_written.unlink(missing_ok=True)
         self._close()
 
-    def execution(self) -> Execution:
-        """What became of the cell, once `ended`; ends what it left behind in its process group."""
+    def execution(self, server_lives: bool) -> Execution:
+        """What became of the cell, once `ended`; ends what it left behind in its process group.
+
+        server_lives: whether the fork server, who knows the exit code, is still there.
+        """
         signal_tree(self.pid, signal.SIGKILL)
         self.take_events()
         finished, notes = datetime.now(UTC), []
-        outcome = self._outcome
-        if outcome is None:
-            code = self.process.exitcode
-            assert code is not None, "asked before the end"
-            killed_for_memory = code == -signal.SIGKILL and self._oom_kills.claim(self._kills_before)
-            outcome = outcome_of_exit(code, self._phase, killed_for_memory)
+        outcome = self._outcome or self._unspoken_outcome(server_lives)
         self._stop_sampler.close()
         self._sampler.join(SAMPLER_SECONDS)
         if self._sampler.exitcode != 0:
@@ -162,6 +162,11 @@ class RunningCell:
         self._close()
         telemetry = self._telemetry if self._telemetry.exists() else None
         return Execution(self.cell, outcome, self.started, finished, self._readings, self._result, telemetry, notes)
+
+    def _unspoken_outcome(self, server_lives: bool) -> Outcome:
+        code = self.process.exitcode if server_lives else None
+        killed_for_memory = code in (None, -signal.SIGKILL) and self._oom_kills.claim(self._kills_before)
+        return outcome_of_exit(code, self._phase, killed_for_memory)
 
     def _close(self) -> None:
         self.events.close()

@@ -50,8 +50,6 @@ def work(order: Order, events: Connection, watched: Connection) -> None:
     # a cell that is ended for taking too long leaves in its log where it was
     faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    with contextlib.suppress(OSError):  # not Linux, or a sandbox: then the kernel chooses as it likes
-        OOM_SCORE.write_text(FIRST_TO_GO)  # the cell, not the run: whoever asked for the memory
     watched.poll(None)
     reporter = Reporter(events)
     reporter(Ended(_run(order, reporter)))
@@ -67,7 +65,10 @@ def watch(order: Order, pid: int, telemetry: Path, period_ms: float, stop: Conne
 
 
 def join_the_run(order: Order) -> None:
-    """What every process of a cell does first: a session of its own, dying with the server, output to the log."""
+    """What every process of a cell does first: a session of its own, dying with the server, output to the log.
+
+    When memory runs out, the kernel takes the larger of them and neither the server nor the run.
+    """
     from harness.runs.preload import ENVIRONMENT, PRELOADED_IN
 
     os.setsid()
@@ -82,6 +83,8 @@ def join_the_run(order: Order) -> None:
     os.close(nothing)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    with contextlib.suppress(OSError):  # not Linux, or a sandbox: then the kernel chooses as it likes
+        OOM_SCORE.write_text(FIRST_TO_GO)
     os.environ.clear()
     os.environ.update(ENVIRONMENT | order.environ)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,11 +11,10 @@ from harness.errors import RequestError
 #: Larger files (weights) are known by their size, first and last MiB: hashing them whole would make a plan wait.
 WHOLE_FILE_BYTES = 256 * 2**20
 _EDGE = 2**20
-_NO_CONTENT = (".md", ".gitattributes")
 
 
 class Fingerprints:
-    """Hashes of files and folders, each read once."""
+    """Hashes of files, each read once."""
 
     def __init__(self) -> None:
         self._files: dict[Path, str] = {}
@@ -34,16 +32,12 @@ class Fingerprints:
         """(name, hash) of each, sorted; folders don't count, so that a moved data set is the same."""
         return sorted((path.name, self.file(path)) for path in paths)
 
-    def folder(self, folder: Path) -> list[tuple[str, str]]:
-        """(path within the folder, hash) of every file in it, sorted; hidden files and *.md don't count."""
-        found = []
-        for parent, folders, names in os.walk(folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                if not name.startswith(".") and not name.endswith(_NO_CONTENT):
-                    path = Path(parent) / name
-                    found.append((path.relative_to(folder).as_posix(), self.file(path)))
-        return sorted(found)
+    def model(self, folder: Path) -> list[tuple[str, str]]:
+        """(name, hash) of the files that from_pretrained may read, sorted: none of subfolders, hidden ones or *.md."""
+        return self.files(
+            path for path in folder.iterdir()
+            if path.is_file() and not path.name.startswith(".") and path.suffix != ".md"
+        )  # fmt: skip
 
 
 def _hash(path: Path) -> str:

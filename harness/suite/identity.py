@@ -59,7 +59,7 @@ class Identities:
         if kind == "random":
             return {"source": kind, "content": self._fingerprints.file(shape_file(name))}
         folder = local_folder(config)
-        return {} if folder is None else {"source": kind, "content": self._fingerprints.folder(folder)}
+        return {} if folder is None else {"source": kind, "content": self._fingerprints.model(folder)}
 
     def _data_content(self, task: Task) -> dict[str, Any]:
         files = task.local_files()

@@ -46,6 +46,13 @@ class Plan:
         """The cells that cannot run here, each with its reason."""
         return [cell for cell in self.cells if cell.unsupported is not None]
 
+    @property
+    def evaluations_saved(self) -> int:
+        """Evaluations before training that a cell takes from another one; cells that train nothing make their own."""
+        tuning = {cell.id for cell in self.cells if cell.config.method.tunes}
+        groups = [work.cells for work in self.shared if work.kind == "untuned evaluation"]
+        return sum(min(len(tuning.intersection(cells)), len(cells) - 1) for cells in groups)
+
 
 def make_plan(suite: Suite, machine: Machine) -> Plan:
     """The plan; raises SuiteError with every problem: models or data that cannot be used, two labels for one cell."""

@@ -29,11 +29,11 @@ class Support:
             unmet = self._unmet(part.needs, facts)
             if unmet is not None:
                 return f"{name} {unmet}"
-        if method.tunes and not task.trainable:
-            return f"{task.task} has nothing to train on; evaluate it with the method none"
+        nothing = f"{task.task} has nothing to train on; evaluate it with the method none"
         return (
             self._once(lambda: scheme.unsupported(facts), "scheme", facts, scheme)
             or self._once(lambda: method.unsupported(facts, scheme), "method", facts, scheme, method)
+            or (nothing if method.tunes and not task.trainable else None)
             or self._once(lambda: task.unsupported(facts, method.tunes), "task", facts, task, also=method.tunes)
         )
 

@@ -90,8 +90,12 @@ def read_sweep(
         elif not values.items:
             problems.append(problem(root, path, "an empty axis: there is nothing to sweep; give at least one value", key=True))
         else:
-            read = (_value(key, targets, value, root, (*path, at), problems) for at, value in enumerate(values.items))
-            sweep[key] = list(read)
+            sweep[key] = []
+            for at, item in enumerate(values.items):
+                value = _value(key, targets, item, root, (*path, at), problems)
+                if value in sweep[key]:
+                    problems.append(problem(root, (*path, at), f"the value {value!r} is given twice"))
+                sweep[key].append(value)
     return sweep
 
 

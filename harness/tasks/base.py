@@ -48,6 +48,11 @@ class TaskContext:
     progress: Callable[[int, int], None] = lambda done, total: None
     notes: list[str] = field(default_factory=list)
 
+    def note(self, text: str) -> None:
+        """Adds a note, once: a cell evaluates before and after training and would say everything twice."""
+        if text not in self.notes:
+            self.notes.append(text)
+
 
 @dataclass(frozen=True)
 class TrainingSet:

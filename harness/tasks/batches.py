@@ -62,7 +62,7 @@ def padding_collator(context: TaskContext) -> PaddingCollator:
         if tokenizer.eos_token_id is None:
             raise Unsupported("the tokenizer has neither a pad token nor an end-of-text token, so rows cannot be padded to one length")
         tokenizer.pad_token = tokenizer.eos_token
-        context.notes.append(f"the tokenizer has no pad token: its end-of-text token {tokenizer.eos_token} pads")
+        context.note(f"the tokenizer has no pad token: its end-of-text token {tokenizer.eos_token} pads")
     return PaddingCollator(int(tokenizer.pad_token_id))
 
 

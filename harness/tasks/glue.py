@@ -86,7 +86,7 @@ class Glue(BenchmarkTask):
             value, stderr = score(name, predictions, truth)
             value = fetched.get(name, value)
             if value is None:
-                context.notes.append(f"{name} on {split}: undefined, because all predictions or all true scores are equal")
+                context.note(f"{name} on {split}: undefined, because all predictions or all true scores are equal")
             key = "accuracy_mismatched" if split == "validation_mismatched" else name
             metrics.append(metric(key, value, stderr=stderr, n=len(rows), split=split, protocol=protocol))
         return metrics

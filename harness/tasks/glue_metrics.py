@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,7 @@ def values_from_evaluate(config: str, predictions: Array, truth: Array) -> dict[
     except (OSError, ValueError, ImportError) as error:
         raise DataError(f"metrics_from: evaluate: the metric code of glue/{config} cannot be fetched: {error}; use metrics_from: sklearn") from error
     found = module.compute(predictions=predictions.tolist(), references=truth.tolist()) or {}
-    return {name: float(value) if np.isfinite(value) else None for name, value in found.items()}
+    return {name: float(value) if math.isfinite(value) else None for name, value in found.items()}
 
 
 def _value(name: str, predictions: Array, truth: Array) -> float | None:
@@ -49,7 +50,8 @@ def _value(name: str, predictions: Array, truth: Array) -> float | None:
     if len(truth) < 2 or _constant(predictions) or _constant(truth):
         return None
     correlate = stats.pearsonr if name == "pearson" else stats.spearmanr
-    return float(correlate(predictions, truth)[0])
+    value = float(correlate(predictions, truth)[0])
+    return value if math.isfinite(value) else None
 
 
 def _constant(values: Array) -> bool:

@@ -76,7 +76,7 @@ class Mmlu(BenchmarkTask):
             found.update(zip(waiting, tokenizer.questions(prompts), strict=True))
             too_long = [index for index in waiting if found[index].tokens > _limit(found[index], context)]
             if dropped and len(waiting) > len(too_long):
-                context.notes.append(f"mmlu: {len(waiting) - len(too_long)} of {len(rows)} prompts had {dropped} of {self.num_fewshot} shots dropped to fit the context")
+                context.note(f"mmlu: {len(waiting) - len(too_long)} of {len(rows)} prompts had {dropped} of {self.num_fewshot} shots dropped to fit the context")
             waiting = too_long
         _note_cut(len(waiting), f"{self.num_fewshot and 'even without shots '}test", context)
         return [found[index].cut(_limit(found[index], context)) for index in range(len(rows))]
@@ -116,7 +116,7 @@ def _limit(question: Question, context: TaskContext) -> int:
 
 def _note_cut(count: int, which: str, context: TaskContext) -> None:
     if count:
-        context.notes.append(f"mmlu: {count} {which} prompts were too long and lost their beginning")
+        context.note(f"mmlu: {count} {which} prompts were too long and lost their beginning")
 
 
 def _training_row(question: Question, answer: int) -> dict[str, Any]:

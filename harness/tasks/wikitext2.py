@@ -73,7 +73,7 @@ class WikiText2(BenchmarkTask):
         losses = window_losses(model, windows, context)
         value, stderr = perplexity(losses)
         if value is None:
-            context.notes.append(f"perplexity: the mean loss of {sum(losses) / len(losses):.4g} is too large for exp")
+            context.note(f"perplexity: the mean loss of {sum(losses) / len(losses):.4g} is too large for exp")
         protocol = self.protocol(f"wikitext2/gptq-{length}", "windows")
         return [metric("perplexity", value, stderr=stderr, n=len(losses), split="test", protocol=protocol)]
 

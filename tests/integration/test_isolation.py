@@ -1,10 +1,9 @@
-"""`harness run` as a person runs it: killed, stopped, repeated, twice at once, on a disk that refuses."""
+"""`harness run` as a person runs it: killed, stopped, repeated, twice at once."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture()
+@pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     """The file in which cells note that they have begun and that they are done."""
     file = tmp_path / "ledger"
@@ -37,7 +36,7 @@ def ledger(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.fixture()
+@pytest.fixture
 def suite(tmp_path: Path, model: Path, ledger: Path) -> Path:
     """Two quick cells, one of ten minutes, and one more."""
     seconds = {"first": 0.0, "second": 0.0, "long": 600.0, "last": 0.0}
@@ -114,9 +113,15 @@ def test_a_killed_run_resumes_without_repeating_a_cell(suite: Path, ledger: Path
     assert not list(out.rglob(".*.tmp"))
 
 
-def test_ctrl_c_stops_keeps_what_is_finished_and_says_how_to_go_on(suite: Path, ledger: Path, tmp_path: Path) -> None:
+def test_a_second_run_is_refused_and_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
+    suite: Path, ledger: Path, tmp_path: Path
+) -> None:
     with started(suite) as process:
         wait_for("long begun", ledger)
+        second = run(suite)
+        assert second.returncode == 1
+        assert f"in use by process {process.pid}" in second.stderr
+        assert "Traceback" not in second.stderr
         relatives = family(process)
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
         output, _ = process.communicate(timeout=20)
@@ -145,7 +150,7 @@ def test_ctrl_c_twice_ends_at_once_even_where_the_cell_does_not_listen(model: Pa
             assert line, "the run ended"
         relatives = family(process)
         begun = time.monotonic()
-        os.killpg(process.pid, signal.SIGINT)
+        process.terminate()  # as good as a first Ctrl-C
         time.sleep(0.5)
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=20)
@@ -157,54 +162,34 @@ def test_ctrl_c_twice_ends_at_once_even_where_the_cell_does_not_listen(model: Pa
     assert not list(out.rglob("*.tmp"))
 
 
-def test_two_runs_in_one_directory_and_a_terminated_one(suite: Path, ledger: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    with started(suite, "--out", out) as process:
-        wait_for("long begun", ledger)
-        second = run(suite, "--out", out)
-        process.terminate()
-        process.communicate(timeout=20)
-    assert second.returncode == 1
-    assert f"in use by process {process.pid}" in second.stderr
-    assert "Traceback" not in second.stderr
-    assert process.returncode == 1, "SIGTERM is heard as Ctrl-C"
-    assert set(records(out)) == {"first", "second"}
-
-
-@contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A file system of its own under `folder`; skips where it cannot be mounted."""
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", options, "none", folder]).returncode:
-        pytest.skip("needs the right to mount a small file system")
+@pytest.fixture
+def little_memory() -> Iterator[Path]:
+    """A control group with little memory; skips where none can be made."""
+    group = Path("/sys/fs/cgroup/memory/harness-drill")
+    if os.geteuid() != 0 or not (group.parent / "memory.limit_in_bytes").exists():
+        pytest.skip("needs the right to make a memory control group (version 1)")
+    group.mkdir()
     try:
-        yield folder
+        (group / "memory.limit_in_bytes").write_text(str(3 * 2**29))
+        yield group
     finally:
-        subprocess.run(["umount", folder], check=True)
+        deadline = time.monotonic() + 20  # the fork server goes a moment after the run
+        while (group / "cgroup.procs").read_text():
+            assert time.monotonic() < deadline, "a process of the run is left"
+            time.sleep(0.1)
+        group.rmdir()
 
 
-def test_a_full_disk_ends_the_run_and_keeps_its_records(model: Path, ledger: Path, tmp_path: Path) -> None:
-    tasks = [{"name": f"n{number:02d}", "ledger": str(ledger)} for number in range(40)]
-    suite = write_suite(tmp_path, model, tasks)
-    with small_disk(tmp_path / "disk", "size=256k") as disk:
-        result = run(suite, "--out", disk / "run")
-        kept = records(disk / "run")
-        assert result.returncode == 1
-        assert "No space left on device" in result.stderr
-        assert "repeat the command to go on" in result.stderr
-        assert str(disk / "run") in result.stderr
-        assert "Traceback" not in result.stdout + result.stderr
-        assert 0 < len(kept) < 40
-        assert not list(disk.rglob(".*.tmp"))
-
-
-def test_a_read_only_directory_is_refused_in_one_sentence(suite: Path, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", "ro") as disk:
-        result = run(suite, "--out", disk / "run")
-    assert result.returncode == 1
-    assert f"cannot write {disk / 'run'}: Read-only file system" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_the_kernels_oom_killer_takes_the_cell_and_not_the_run(model: Path, tmp_path: Path, little_memory: Path) -> None:
+    suite = write_suite(tmp_path, model, [{"name": "a"}], faults=["hog", "kill", "nothing"])
+    command = harness_command("run", suite, "--out", tmp_path / "run")
+    enter = f"echo $$ > {little_memory}/cgroup.procs && exec \"$@\""
+    result = subprocess.run(
+        ["sh", "-c", enter, "sh", *command], cwd=tmp_path, env=harness_environment(), text=True, capture_output=True, timeout=PATIENCE
+    )
+    assert "3 of 3 cells: 1 ok, 1 oom, 1 failed" in result.stdout, result.stdout + result.stderr
+    assert "oom in attach: killed by the kernel: the host is out of memory" in result.stdout
+    assert "failed in attach: killed by signal 9 (SIGKILL)" in result.stdout, "a kill that was not the kernel's is told apart"
 
 
 def test_faults_of_a_third_partys_method_found_by_its_entry_point(model: Path, tmp_path: Path) -> None:

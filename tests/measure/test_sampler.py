@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -23,7 +24,7 @@ from harness.measure.telemetry import ROWS_IN_MEMORY, TelemetryFacts, TelemetryW
 ALLOCATE = """
 import sys, time
 def tell(what): print(what, time.monotonic(), flush=True)
-time.sleep(float(sys.argv[1]) if len(sys.argv) > 1 else 0.6)
+sys.stdin.readline(); time.sleep(0.1)
 tell('load'); time.sleep(0.3); tell('train')
 block = bytearray(200 << 20); time.sleep(0.3); del block
 tell('evaluate'); time.sleep(0.3); tell('end')
@@ -31,13 +32,13 @@ tell('evaluate'); time.sleep(0.3); tell('end')
 
 
 def test_a_process_that_allocates_shows_it_in_the_phase_in_which_it_did(tmp_path: Path) -> None:
-    child = python(ALLOCATE)
+    child = python(ALLOCATE, stdin=subprocess.PIPE)
     path = tmp_path / "telemetry.parquet"
     watching = sampler(child.pid, path)
-    told = [line.split() for line in child.communicate()[0].splitlines()]
+    told = [line.split() for line in child.communicate("go\n")[0].splitlines()]
     assert watching.wait(10) == 0
     readings = [
-        PhaseReading(name, float(at), float(until))  # type: ignore[arg-type]
+        PhaseReading(name, float(at), float(until))
         for (name, at), (_, until) in itertools.pairwise(told)
     ]
     memory, timing, _, notes = summarise(readings, path, "cpu")
@@ -53,7 +54,7 @@ def test_a_killed_process_leaves_whole_telemetry(tmp_path: Path) -> None:
     child = python("import time; block = bytearray(50 << 20); print('up', flush=True); time.sleep(60)")
     path = tmp_path / "telemetry.parquet"
     watching = sampler(child.pid, path)
-    child.stdout.readline()  # type: ignore[union-attr]
+    child.stdout.readline()
     time.sleep(0.3)
     child.send_signal(signal.SIGKILL)
     # Not waited for: a zombie is as dead to the sampler as one that is gone.
@@ -71,10 +72,10 @@ def test_children_of_the_process_are_summed(tmp_path: Path) -> None:
     child = python(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grandchild!r}])")
     path = tmp_path / "telemetry.parquet"
     watching = sampler(child.pid, path)
-    child.stdout.readline()  # type: ignore[union-attr]
+    child.stdout.readline()
     time.sleep(0.8)
     (inner,) = psutil.Process(child.pid).children()
-    watching.stdin.close()  # type: ignore[union-attr]
+    watching.stdin.close()
     assert watching.wait(10) == 0
     inner.kill()
     child.wait()
@@ -86,7 +87,7 @@ def test_ticks_do_not_drift(tmp_path: Path) -> None:
     path = tmp_path / "telemetry.parquet"
     watching = sampler(child.pid, path, period_ms=20)
     time.sleep(1.5)
-    watching.stdin.close()  # type: ignore[union-attr]
+    watching.stdin.close()
     assert watching.wait(10) == 0
     child.kill()
     child.wait()
@@ -115,7 +116,7 @@ def test_signals_do_not_cost_the_telemetry(tmp_path: Path, number: signal.Signal
     if number == signal.SIGINT:
         time.sleep(0.1)
         assert watching.poll() is None, "Ctrl-C is for the run, which then tells the sampler"
-        watching.stdin.close()  # type: ignore[union-attr]
+        watching.stdin.close()
     assert watching.wait(10) == 0
     child.kill()
     child.wait()
@@ -133,7 +134,7 @@ def test_the_sampler_ends_with_its_parent(tmp_path: Path) -> None:
         f"print(subprocess.Popen(command, stdin={read}).pid, flush=True); time.sleep(60)"
     )
     parent = python(code, pass_fds=(read,))
-    watching = psutil.Process(int(parent.stdout.readline()))  # type: ignore[union-attr]
+    watching = psutil.Process(int(parent.stdout.readline()))
     wait_until(lambda: any(tmp_path.iterdir()))
     time.sleep(0.2)
     parent.kill()
@@ -176,7 +177,7 @@ def test_rows_beyond_one_block_are_all_there(tmp_path: Path) -> None:
     assert read.facts.notes == ["so"]
 
 
-def test_phases_are_labelled_in_place(tmp_path: Path, telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_phases_are_labelled_in_place(tmp_path: Path, telemetry: Callable[..., Path]) -> None:
     import pandas
 
     path = telemetry([{"at": float(second), "host_rss": 1} for second in range(6)], notes=["kept"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from harness.measure.phases import PhaseReading
 from harness.measure.summary import label_phases, summarise
 
 GB = 10**9
+WriteTelemetry = Callable[..., Path]
 
 
 def rows(**columns: list[float | None]) -> list[dict[str, float | None]]:
@@ -17,7 +19,7 @@ def rows(**columns: list[float | None]) -> list[dict[str, float | None]]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def test_samples_count_for_the_phase_that_they_lie_in(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_samples_count_for_the_phase_that_they_lie_in(telemetry: WriteTelemetry) -> None:
     path = telemetry(
         rows(
             at=[0, 1, 2, 3, 4, 5],
@@ -60,34 +62,36 @@ def test_a_phase_that_occurs_twice_has_the_larger_peak_and_the_sum_of_times() ->
         (None, None, None, "host_rss", 11),
     ],
 )
-def test_the_headline_takes_the_best_source_there_is(telemetry, process, device, reserved, source, peak) -> None:  # type: ignore[no-untyped-def]
+def test_the_headline_takes_the_best_source_there_is(
+    telemetry: WriteTelemetry, process: int | None, device: int | None, reserved: int | None, source: str, peak: int
+) -> None:
     path = telemetry([{"at": 1, "nvml_process": process, "nvml_device": device}], baseline_device_bytes=2)
     memory, _, _, _ = summarise([PhaseReading("load", 0, 2, reserved, reserved, 11)], path, "cuda")
     assert (memory.peak_vram, memory.peak_vram_source) == (peak, source)
 
 
-def test_a_process_that_the_driver_hides_is_a_note(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_a_process_that_the_driver_hides_is_a_note(telemetry: WriteTelemetry) -> None:
     path = telemetry([{"at": 1, "nvml_device": 7}], baseline_device_bytes=2)
     memory, _, _, notes = summarise([PhaseReading("load", 0, 2, 1, 1, 11)], path, "cuda")
     assert memory.phases["load"].nvml_process is None
     assert [note for note in notes if "does not list the cell's process" in note] == notes
 
 
-def test_a_device_that_others_left_gives_no_negative_memory(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_a_device_that_others_left_gives_no_negative_memory(telemetry: WriteTelemetry) -> None:
     path = telemetry([{"at": 1, "nvml_device": 3, "nvml_process": 1}], baseline_device_bytes=9)
     memory, _, _, notes = summarise([PhaseReading("load", 0, 2, 1, 1, 11)], path, "cuda")
     assert memory.phases["load"].nvml_device is None
     assert any("another process freed device memory" in note for note in notes)
 
 
-def test_a_phase_between_two_samples_is_named(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_a_phase_between_two_samples_is_named(telemetry: WriteTelemetry) -> None:
     path = telemetry(rows(at=[0, 1], nvml_process=[5, 5], nvml_device=[5, 5]), baseline_device_bytes=0)
     memory, _, _, notes = summarise([PhaseReading("attach", 0.2, 0.3, 4, 4, 11), PhaseReading("load", 0.5, 1)], path, "cuda")
     assert memory.phases["attach"].nvml_process is None
     assert any("shorter than the sampler's period" in note and "attach" in note and "load" not in note for note in notes)
 
 
-def test_energy_comes_from_the_counter_where_there_is_one(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_energy_comes_from_the_counter_where_there_is_one(telemetry: WriteTelemetry) -> None:
     # The counter moves at 0, 1, 2 and 3 s, by 100 J each; power readings would say something else.
     at = [tick / 10 for tick in range(31)]
     path = telemetry(rows(at=at, energy_j=[1000 + 100 * int(moment + 1e-9) for moment in at], power_w=[7.0] * 31))
@@ -96,7 +100,7 @@ def test_energy_comes_from_the_counter_where_there_is_one(telemetry) -> None:  #
     assert energy.phases == {"load": pytest.approx(50), "train": pytest.approx(150)}
 
 
-def test_energy_without_a_counter_is_power_over_time(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_energy_without_a_counter_is_power_over_time(telemetry: WriteTelemetry) -> None:
     # A ramp of 0 to 300 W over 3 s: the energy from a to b is 50 (b^2 - a^2).
     at = [tick / 10 for tick in range(31)]
     path = telemetry(rows(at=at, power_w=[100 * moment for moment in at]))
@@ -107,7 +111,7 @@ def test_energy_without_a_counter_is_power_over_time(telemetry) -> None:  # type
     assert energy.phases["evaluate"] == pytest.approx(50 * (1 - 0.05**2 + 2.95**2 - 4), rel=1e-3)
 
 
-def test_energy_of_a_phase_that_was_not_sampled_to_its_end_is_null(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_energy_of_a_phase_that_was_not_sampled_to_its_end_is_null(telemetry: WriteTelemetry) -> None:
     at = [tick / 100 for tick in range(201)]
     path = telemetry(rows(at=at, power_w=[100.0] * 201))
     readings = [PhaseReading("load", 0.0, 1.0), PhaseReading("train", 1.0, 3.0)]
@@ -116,7 +120,7 @@ def test_energy_of_a_phase_that_was_not_sampled_to_its_end_is_null(telemetry) ->
     assert "the sampler did not see all of train: their energy is null" in notes
 
 
-def test_without_a_device_that_tells_energy_is_null(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_without_a_device_that_tells_energy_is_null(telemetry: WriteTelemetry) -> None:
     energy = summarise([PhaseReading("load", 0, 1)], telemetry(rows(at=[0, 1], host_rss=[1, 1])), "cpu")[2]
     assert energy.phases == {}
     assert energy.source is None
@@ -141,7 +145,7 @@ def test_a_damaged_file_is_a_note_and_no_crash(tmp_path: Path) -> None:
     assert path.read_bytes() == b"PAR1 and no more"
 
 
-def test_a_cell_that_never_began_a_phase_has_nothing_measured(telemetry) -> None:  # type: ignore[no-untyped-def]
+def test_a_cell_that_never_began_a_phase_has_nothing_measured(telemetry: WriteTelemetry) -> None:
     memory, timing, _, _ = summarise([], telemetry([{"at": 0, "host_rss": 5}]), "cpu")
     assert memory.phases == {}
     assert memory.peak_vram is None

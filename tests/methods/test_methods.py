@@ -77,6 +77,23 @@ def test_lora_trains_its_matrices_and_the_head_only(model_name: str, scheme: str
     assert all(torch.equal(parameter, frozen[name]) for name, parameter in model.named_parameters() if name in frozen)
 
 
+@pytest.mark.parametrize("scheme", ["none", "bnb-int8", "bnb-nf4", "bnb-nf4-dq", "bnb-fp4"])
+def test_an_evaluation_before_training_does_not_change_the_gradients(scheme: str, tmp_path: Path) -> None:
+    """bitsandbytes repacks 4-bit weights at the first evaluation on some CPUs; repacked, they pass no gradient on."""
+    gradients = []
+    for evaluated in (False, True):
+        model, _, tokenizer = attach(method("lora", r=4, target_modules="all-linear", init_lora_weights="gaussian"), "decoder", tmp_path, scheme)
+        if evaluated:
+            model.eval()
+            with torch.inference_mode():
+                loss_of(model, tokenizer, HEADS["decoder"])
+        model.train()
+        loss_of(model, tokenizer, HEADS["decoder"]).backward()
+        gradients.append([parameter.grad for name, parameter in model.named_parameters() if "lora_B" in name])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*gradients, strict=True))
+    assert all(gradient.abs().sum() > 0 for gradient in gradients[1])
+
+
 @pytest.mark.parametrize("model_name", ["encoder", "decoder", "seq2seq"])
 def test_the_classification_head_is_tuned_whole_whatever_it_is_called(model_name: str, tmp_path: Path) -> None:
     model, _, tokenizer = attach(method("lora", target_modules="all-linear"), model_name, tmp_path, head=CLASSIFY)
@@ -95,7 +112,7 @@ def test_loras_size_is_the_papers_formula(tmp_path: Path) -> None:
 
 def test_default_targets_are_query_and_value_of_the_family(tmp_path: Path) -> None:
     model, *_ = attach(method("lora"), "encoder", tmp_path)
-    assert {name.split(".")[-3] for name, _ in model.named_parameters() if "lora_A" in name} == {"query", "value"}
+    assert {name.split(".")[-4] for name, _ in model.named_parameters() if "lora_A" in name} == {"query", "value"}
 
 
 def test_gradient_checkpointing_reaches_the_adapters_behind_frozen_weights(tmp_path: Path) -> None:

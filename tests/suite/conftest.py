@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from suites_for_tests import Load, Planned, Problems, suite_text
 
 from harness.errors import SuiteError
 from harness.needs import Machine
+from harness.registry import Registry
 from harness.suite.load import load_suite
 from harness.suite.plan import Plan, make_plan
 from harness.suite.schema import Suite
-
-#: The least that a suite needs, on a model whose shape ships with the package and data that is not looked at.
-BASE = {
-    "name": "small",
-    "models": "[random:opt-125m]",
-    "quantization": "[none]",
-    "methods": "[full]",
-    "tasks": "[wikitext2]",
-    "seeds": "[0]",
-}
-
-Load = Callable[..., Suite]
-Problems = Callable[..., list[str]]
-Planned = Callable[..., Plan]
-
-
-def suite_text(extra: str = "", **sections: str) -> str:
-    """A suite with these sections in place of the least ones (None leaves one out), and further lines."""
-    lines = [f"{key}: {value}" for key, value in (BASE | sections).items() if value is not None]
-    return "\n".join([*lines, extra]) + "\n"
 
 
 @pytest.fixture
@@ -67,3 +50,35 @@ def plan(load: Load) -> Planned:
         return make_plan(load(*arguments, **sections), machine or Machine())
 
     return make
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Registry[Any], str, type[Any]], None]:
+    """register(registry, name, class): known by that name until the test ends."""
+
+    def enter(registry: Registry[Any], name: str, cls: type[Any]) -> None:
+        registry.names()
+        monkeypatch.setitem(registry._classes, name, cls)
+
+    return enter
+
+
+@pytest.fixture
+def rte(tmp_path: Path) -> Path:
+    """A folder with RTE's columns and a few rows."""
+    folder = tmp_path / "rte"
+    folder.mkdir()
+    for split, rows in (("train", 6), ("validation", 4)):
+        lines = [f"{index},a{index},b{index},{index % 2}" for index in range(rows)]
+        (folder / f"{split}.csv").write_text("\n".join(["idx,sentence1,sentence2,label", *lines]) + "\n")
+    return folder
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A folder that looks like a saved BERT model to whoever does not load its weights."""
+    folder = tmp_path / "bert"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 8}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder

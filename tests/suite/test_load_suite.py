@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Load, Problems
+from suites_for_tests import Load, Problems
 
 from harness.errors import RequestError, UnknownName
+from harness.needs import Machine
 from harness.suite.load import find_suite, load_suite
+from harness.suite.plan import make_plan
 
 
 def test_shorthands_get_ids_derived_from_what_they_name(load: Load) -> None:
@@ -201,6 +203,58 @@ def test_a_suite_is_found_by_path_and_by_name(tmp_path: Path, monkeypatch: pytes
         find_suite("suites/none.yaml")
     with pytest.raises(RequestError, match="is a folder"):
         find_suite("suites")
+
+
+CONTRACT = """
+name: qlora_vs_lora
+title: QLoRA against LoRA and full fine-tuning
+references: [qlora]                     # suites/references/qlora.yaml
+models:
+  - id: roberta-large
+    source: hub:FacebookAI/roberta-large   # hub:..., path:..., micro:..., random:<shape>
+    revision: main
+    dtype: bfloat16
+quantization: [none, bnb-int8, bnb-fp4, {id: nf4, scheme: bnb-nf4, double_quant: true}]
+methods:
+  - full
+  - {id: lora-r8, method: lora, r: 8, lora_alpha: 16, target_modules: all-linear}
+tasks: [glue/rte, {id: mrpc, task: glue/mrpc, max_train_samples: 500}]
+seeds: [0, 1, 2]
+sweep: {train.learning_rate: [1e-4, 3e-4]}        # optional further axes
+train: {num_train_epochs: 3, per_device_train_batch_size: 16, gradient_accumulation_steps: 1, optim: adamw_torch, max_length: 256}
+measure: {warmup_steps: 5, sample_ms: 10, latency: {batch_sizes: [1, 8], prompt_tokens: 64, new_tokens: 64}}
+exclude:
+  - {method: full, quantization: "bnb-*"}         # globs on ids; a list means any of
+profiles:
+  smoke:                                           # deep-merged over the suite; lists replace
+    models: [{id: micro-encoder, source: micro:encoder}]
+    seeds: [0]
+    train: {max_steps: 30}
+report:
+  tables:
+    - {rows: [method, quantization], columns: [task], metric: accuracy, reference: qlora.table3_glue}
+  plots: [{kind: pareto, x: memory.peak_vram, y: accuracy}]
+claims:
+  - id: nf4_matches_bf16
+    source: "QLoRA, table 3"
+    left: {metric: accuracy, where: {quantization: nf4}}
+    relation: within                               # <, <=, >, >=, within, ratio
+    right: {metric: accuracy, where: {quantization: none, method: lora-r8}}
+    margin: 1.0
+"""
+
+
+def test_the_contract_of_the_design_loads_and_plans(tmp_path: Path) -> None:
+    path = tmp_path / "contract.yaml"
+    path.write_text(CONTRACT)
+    suite = load_suite(path)
+    assert suite.models[0].config.revision == "main"
+    assert suite.sweep == {"train.learning_rate": [1e-4, 3e-4]}
+    assert suite.claims[0].margin == 1.0
+    plan = make_plan(suite, Machine())
+    assert len(plan.cells) == (4 * 2 - 2) * 2 * 3 * 2  # (schemes x methods less the excluded) x tasks x seeds x rates
+    smoke = make_plan(load_suite(path, "smoke"), Machine())
+    assert {(cell.labels.model, cell.labels.seed, cell.config.train.max_steps) for cell in smoke.cells} == {("micro-encoder", 0, 30)}
 
 
 @pytest.mark.parametrize("name", ["quickstart", "qlora_vs_lora"])

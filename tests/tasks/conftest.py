@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tiny_models import VOCABULARY, decoder_config
+
 from harness.needs import ModelFacts
 from harness.tasks.base import TaskContext
-from tiny_models import VOCABULARY, decoder_config
 
 LETTERS_TEXT = ["Answer: A", "Answer: B", "Answer: C", "Answer: D", "The following are questions about the answer."]
 
@@ -32,11 +33,12 @@ def decoder_tokenizer() -> Any:
 @pytest.fixture(scope="session")
 def encoder_decoder_tokenizer() -> Any:
     """Unigram as T5's: word starts marked, text ended by </s>."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
     alphabet = [chr(code) for code in range(33, 127)]
     trainer = trainers.UnigramTrainer(vocab_size=VOCABULARY, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(LETTERS_TEXT * 50, trainer)

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_models import decoder_config, encoder_decoder_config
+
 from harness.errors import DataError
 from harness.needs import ModelFacts
 from harness.tasks.base import TASKS, Task
 from harness.tasks.batches import PaddingCollator
-from tiny_models import decoder_config, encoder_decoder_config
 
 NINE = ["cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli"]
-WORDS = "the answer of a question is long and this one was short but nobody knew which".split()
+WORDS = ["the", "answer", "of", "a", "question", "is", "long", "and", "short", "but", "nobody", "knew", "which"]
 
 
 def glue(name: str, data: Path | str, **fields: Any) -> Task:
@@ -148,6 +149,9 @@ def test_a_step_of_training_is_possible_on_every_kind_of_model(data: Path, kind:
     result = Trainer(model, arguments, data_collator=training.collator, train_dataset=training.rows).train()
     assert result.training_loss > 0
     assert np.isfinite(result.training_loss)
+    with torch.inference_mode():
+        metrics = task.evaluate(model.eval(), context_of(tokenizer, model_kind(kind)))
+    assert metrics[0].n == 30
 
 
 @pytest.mark.parametrize("data", ["mrpc"], indirect=True)
@@ -168,8 +172,9 @@ def test_training_rows_are_drawn_by_the_seed_and_padded_on_the_right(data: Path,
 
 
 def test_an_encoder_decoders_rows_end_in_one_end_of_text(encoder_decoder_tokenizer: Any, context_of: Any) -> None:
-    from harness.tasks.classification import tokenized_sentences
     from tokenizers.processors import TemplateProcessing
+
+    from harness.tasks.classification import tokenized_sentences
 
     tokenizer = encoder_decoder_tokenizer()
     before = tokenizer.backend_tokenizer.post_processor

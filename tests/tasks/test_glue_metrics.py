@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from harness.errors import DataError
 from harness.tasks.glue_metrics import score, values_from_evaluate
 from harness.tasks.statistics import bootstrap_stderr, proportion_stderr

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from tiny_models import decoder_config, encoder_decoder_config
+
 from harness.errors import DataError
 from harness.needs import ModelFacts
 from harness.tasks.base import TASKS
 from harness.tasks.mmlu import Mmlu
 from harness.tasks.mmlu_prompts import few_shot_prompt
-from tiny_models import decoder_config, encoder_decoder_config
 
 SUBJECTS = ("abstract_algebra", "virology")
 
@@ -117,7 +118,7 @@ def test_a_question_too_long_by_itself_loses_its_beginning_and_is_counted(data: 
 
 def test_too_few_examples_in_dev_are_one_clear_message(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     pd.DataFrame([question("virology", 1)] * 4 + [question("abstract_algebra", 1)] * 5).to_parquet(data / "dev.parquet")
-    with pytest.raises(DataError, match="dev.parquet: split dev has 4 rows of virology; num_fewshot: 5 needs as many"):
+    with pytest.raises(DataError, match=r"dev.parquet: split dev has 4 rows of virology; num_fewshot: 5 needs as many"):
         mmlu(data).evaluate(llama(), context_of(decoder_tokenizer()))
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_models import VOCABULARY, decoder_config, encoder_decoder_config
+
 from harness.errors import Diverged
 from harness.tasks.batches import PaddingCollator, padding_collator
 from harness.tasks.multiple_choice import PromptTokenizer, Question, answer_scores, differing
-from tiny_models import VOCABULARY, decoder_config, encoder_decoder_config
 
 
 def questions(count: int, *answers: tuple[int, ...]) -> list[Question]:

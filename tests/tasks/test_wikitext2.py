@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_models import decoder_config
+
 from harness.errors import DataError, Diverged
 from harness.needs import ModelFacts
 from harness.tasks.base import TASKS, Task
 from harness.tasks.wikitext2 import perplexity
-from tiny_models import decoder_config
 
 LINES = ["", " = The answer = \n", "", " The answer of the question is Answer: A , and not Answer: B . \n"] * 12
 

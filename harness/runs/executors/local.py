@@ -65,6 +65,8 @@ class _Queue:
 
     def _wait(self) -> None:
         """Sleeps until a cell has something to say, has ended or has taken too long, or the run shall stop."""
+        if not self.running:
+            return
         deadlines = [at for running in self.running if (at := running.next_deadline()) is not None]
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         ready = wait([self.stop.fileno(), *(one for running in self.running for one in running.waitables())], timeout)
@@ -84,9 +86,8 @@ class _Queue:
 
     def _finish(self, running: RunningCell) -> None:
         self.running.remove(running)
-        execution = running.execution()
-        if self.stop.times and not running.said_goodbye:
-            return  # ended by us: it has no outcome and runs again when the run is resumed
-        execution = running.execution()
+        execution = running.execution(server_lives=forkserver.alive(self.server))
         self.orphans.end(session=running.pid if self.running else None)
-        self.watcher.cell_ended(execution)
+        # one that was ended by a stop has no outcome: it runs again when the run is gone on with
+        if running.said_goodbye or not self.stop.times:
+            self.watcher.cell_ended(execution)

@@ -29,7 +29,7 @@ def training_arguments(train: TrainSettings, seed: int, folder: Path, device: st
         values.setdefault("gradient_checkpointing_kwargs", {"use_reentrant": False})
     return transformers.TrainingArguments(
         **values,
-        output_dir=str(folder / "trainer"),
+        output_dir=str(folder),
         seed=seed,
         data_seed=seed,
         use_cpu=device == "cpu",

@@ -75,7 +75,7 @@ def write_suite(
 
 def harness_command(*arguments: str | Path) -> list[str]:
     """The command line that runs `harness` with this interpreter."""
-    return [sys.executable, *(["/tmp/shim/entry.py"] if os.environ.get("SHIM") else ["-m", "harness.cli.app"]), *map(str, arguments)]
+    return [sys.executable, "-m", "harness.cli.app", *map(str, arguments)]
 
 
 def harness_environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ from harness.tasks.base import Head, Task, TaskContext
 
 Fault = Literal[
     "nothing", "segfault", "kill", "exit", "exit-silently", "abort", "petabyte", "memory-error", "cuda-oom", "error", "ansi",
-    "unsupported", "diverged", "sleep", "stubborn", "shout", "grandchild", "daemon", "loader", "recursion", "disk-full",
+    "unsupported", "diverged", "sleep", "stubborn", "shout", "grandchild", "daemon", "loader", "recursion", "disk-full", "hog",
 ]  # fmt: skip
 
 
@@ -123,6 +123,11 @@ class Drill(Method):
     def _disk_full(self) -> None:
         with open("/dev/full", "w") as full:
             full.write("x")
+
+    def _hog(self) -> None:
+        blocks = []
+        while True:
+            blocks.append(b"x" * 2**26)
 
     def _leave(self, pid: int) -> None:
         assert self.traces is not None

@@ -1,0 +1,93 @@
+"""Published numbers: every shipped file is valid, and a number stands only beside the cells it belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from record_factory import metric, record
+
+from harness.analysis.columns import row, rows
+from harness.analysis.groups import AxisOrder
+from harness.analysis.references import ReferenceRow, reference, reference_names, reference_table
+from harness.analysis.tables import result_table
+from harness.errors import UnknownName
+from harness.records.schema import Record
+from harness.suite.schema import TableLayout
+
+
+def test_every_shipped_reference_is_valid() -> None:
+    names = reference_names()
+    assert "qlora" in names
+    for name in names:
+        assert reference(name).paper == name
+        assert all(table.rows for table in reference(name).tables)
+
+
+def test_unknown_references_and_tables_are_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean qlora"):
+        reference_table("qlora2.table3_glue")
+    with pytest.raises(UnknownName, match="did you mean table3_glue"):
+        reference_table("qlora.table3_gleu")
+
+
+def number(**fields: Any) -> ReferenceRow:
+    return ReferenceRow.model_validate({"metric": "accuracy", "value": 88.8, "verified": True} | fields)
+
+
+def roberta(**fields: Any) -> Record:
+    given: dict[str, Any] = {"model": "rl", "source": "hub:FacebookAI/RoBERTa-large", "quantization": "bnb-nf4", "method": "lora-r8"}
+    return record(**given | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({"model": "roberta-large"}, True),
+        ({"model": "roberta-base"}, False),
+        ({"scheme": "bnb-nf4", "method": "lora", "task": "glue/rte"}, True),
+        ({"method": "lora-r8"}, False),
+        ({"task": "glue/mean"}, False),
+    ],
+)
+def test_a_number_fits_by_registered_names_and_the_models_source(fields: dict[str, str], fits: bool) -> None:
+    assert number(**fields).fits(row(roberta())) is fits
+
+
+def test_double_quantization_is_a_scheme_of_its_own() -> None:
+    cell = row(roberta(config={"scheme": {"scheme": "bnb-nf4", "double_quant": True}}))
+    assert number(scheme="bnb-nf4-dq").fits(cell)
+    assert not number(scheme="bnb-nf4").fits(cell)
+
+
+def test_no_published_number_stands_beside_micro_data() -> None:
+    assert not number(model="roberta-large").fits(row(roberta(data="micro")))
+
+
+def test_what_else_places_a_number_and_that_it_is_not_verified_is_shown() -> None:
+    assert number(value=39.0, verified=False, train="alpaca").show() == "39† (train=alpaca)"
+
+
+def test_the_papers_values_stand_beside_the_tables_rows() -> None:
+    records = [roberta(quantization=scheme, metrics=[metric(value=0.87)]) for scheme in ("none", "bnb-fp4", "bnb-nf4")]
+    layout = TableLayout(rows=["quantization"], columns=["task"], metric="accuracy", reference="qlora.table3_glue")
+    shown = result_table(rows(records), layout, AxisOrder())
+    assert shown.header == ["quantization", "rte", "glue/mean, qlora paper"]
+    assert {row[0].text: row[2].text for row in shown.rows} == {"none": "88.8", "bnb-fp4": "88.6", "bnb-nf4": "–"}
+    assert any("2305.14314" in note for note in shown.notes)
+
+
+def test_unverified_values_are_marked_and_the_mark_explained() -> None:
+    cell = record(
+        model="llama-7b", quantization="none", task="mmlu", config={"task": {"task": "mmlu"}}, metrics=[metric("accuracy_macro", 0.4)]
+    )
+    layout = TableLayout(rows=["quantization"], columns=["task"], metric="accuracy_macro", reference="qlora.table4_mmlu")
+    shown = result_table(rows([cell]), layout, AxisOrder())
+    assert shown.rows[0][2].text == "38.4† (train=alpaca); 45.6† (train=flan-v2)"
+    assert "†" in shown.footnotes
+
+
+def test_a_reference_of_which_nothing_fits_says_so() -> None:
+    layout = TableLayout(rows=["quantization"], columns=["task"], metric="accuracy", reference="qlora.memory")
+    shown = result_table(rows([record(metrics=[metric()])]), layout, AxisOrder())
+    assert any("none of its numbers" in note for note in shown.notes)

@@ -1,0 +1,64 @@
+"""Means, deviations and intervals, checked against scipy and against what cannot be known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from harness.analysis.statistics import Sample, difference, mean, sample_std, standard_error, t_interval
+
+FINITE = st.floats(-1e6, 1e6)
+
+
+def test_one_value_has_a_mean_and_no_deviation_error_or_interval() -> None:
+    assert mean([3.0]) == 3.0
+    assert (sample_std([3.0]), standard_error([3.0]), t_interval([3.0])) == (None, None, None)
+    assert Sample((3.0,), (None,)).error() is None
+
+
+def test_the_mean_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        mean([])
+
+
+@given(st.lists(FINITE, min_size=2, max_size=20))
+def test_the_t_interval_is_scipys(values: list[float]) -> None:
+    found = t_interval(values)
+    assert found is not None
+    error = stats.sem(values)
+    if error > 1e-9:
+        low, high = stats.t.interval(0.95, len(values) - 1, loc=mean(values), scale=error)
+        assert (found.low, found.high) == (pytest.approx(low, rel=1e-6, abs=1e-6), pytest.approx(high, rel=1e-6, abs=1e-6))
+
+
+def test_the_difference_of_two_samples_is_welchs() -> None:
+    left, right = (0.81, 0.79, 0.84, 0.80), (0.70, 0.78, 0.74)
+    expected = stats.ttest_ind(left, right, equal_var=False).confidence_interval(0.95)
+    found = difference(Sample(left), Sample(right))
+    assert found.interval is not None
+    assert (found.interval.low, found.interval.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+def test_one_seed_each_uses_the_standard_errors_over_items() -> None:
+    found = difference(Sample((0.80,), (0.03,)), Sample((0.70,), (0.04,)))
+    assert found.interval is not None
+    assert found.interval.low == pytest.approx(0.10 - stats.norm.ppf(0.975) * 0.05)
+    assert found.within_noise is False
+
+
+def test_without_any_noise_estimate_a_difference_is_neither_equal_nor_significant() -> None:
+    found = difference(Sample((0.8,), (None,)), Sample((0.7,), (0.02,)))
+    assert (found.interval, found.within_noise) == (None, None)
+
+
+def test_repetitions_that_agree_to_the_last_digit_do_not_hide_the_noise_over_items() -> None:
+    error = Sample((0.5, 0.5, 0.5), (0.03, 0.03, 0.03)).error()
+    assert error == (pytest.approx(0.03), math.inf)
+
+
+def test_a_count_has_no_noise() -> None:
+    assert Sample((10.0,), exact=True).error() == (0.0, math.inf)
