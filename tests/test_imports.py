@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYER_1 = {"errors", "fields", "registry", "needs", "quantities"}
 AXES = {"models", "quantization", "methods", "tasks"}
 ALLOWED: dict[str, set[str]] = {
-    **{room: LAYER_1 for room in LAYER_1},
+    **dict.fromkeys(LAYER_1, LAYER_1),
     "records": LAYER_1 | {"records"},
     "measure": LAYER_1 | {"records", "measure"},
     "micro": LAYER_1 | {"micro"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,8 +21,8 @@ class Kind(StrEnum):
 
 
 def list_command(
-    kind: Kind = typer.Argument(..., help="What to list."),
-    as_json: bool = typer.Option(False, "--json", help="As JSON, with every field's default and meaning."),
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every field's default and meaning.")] = False,
 ) -> None:
     """List the models, schemes, methods or tasks that a suite can name."""
     entries = _models() if kind is Kind.models else _registered(kind)

@@ -173,7 +173,7 @@ class LiveTable:
         now = time.monotonic()
         for cell_id, standing in list(self._running.items()):
             spent, expected = now - standing.started, self._pace.cell_seconds(self._cells[cell_id])
-            left = "" if expected is None else _clock(max(0.0, expected - spent))
+            left = "" if expected is None or expected < spent else _clock(expected - spent)
             table.add_row(str(self._cells[cell_id].labels), Text(standing.phase, "bold"), standing.steps(), _clock(spent), left)
         for cell in list(self._waiting.values())[:COMING_UP]:
             table.add_row(Text(str(cell.labels), "dim"), Text("waiting", "dim"), "", "", "")
@@ -184,7 +184,9 @@ class LiveTable:
         left = self._pace.left(running, list(self._waiting.values()), self._jobs)
         parts = [f"{len(self._ended)} of {len(self._cells)} cells"]
         parts += [f"{self._finished_before} finished before"] if self._finished_before else []
-        parts += [] if left is None else [f"about {_clock(left)} left"]
+        if self._waiting and not self._running and not self._ended:
+            parts.append("starting: importing torch and transformers")
+        parts += [] if not left else [f"about {_clock(left)} left"]
         return Text(" · ".join(parts), "bold")
 
     def _label(self, record: Record) -> str:

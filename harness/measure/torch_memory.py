@@ -17,12 +17,17 @@ class TorchPeaks:
 
 
 def reset_peaks(device: str) -> None:
-    """Starts a new measurement on `cuda`; nothing to do on `cpu`."""
+    """Starts a new measurement on `cuda`; nothing to do on `cpu`.
+
+    What the allocator keeps for later is given back first, or the next phase's reserved memory and NVML's reading
+    would be the last one's.
+    """
     if device != "cuda":
         return
     import torch
 
     if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.micro.corpus import documents, passages
 from harness.micro.objectives import corrupted_spans, masked, packed
@@ -65,9 +66,13 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
     import torch
 
     model.to(torch.float16)
-    model.config.dtype = torch.float32
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    config = folder / "config.json"
+    settings = {**json.loads(config.read_text(encoding="utf-8")), "dtype": "float32"}
+    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o644)  # save_pretrained leaves the weights readable by their owner alone
 
 
 def _llama(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
@@ -112,23 +117,21 @@ def _encoder_batches(tokenizer: PreTrainedTokenizerFast, world: World) -> Batche
 
 
 def _seq2seq_batches(tokenizer: PreTrainedTokenizerFast, world: World) -> Batches:
-    return corrupted_spans(passages(world), tokenizer, batch_size=64, draw=random.Random(f"spans/{SEED}"))
+    return corrupted_spans(passages(world), tokenizer, batch_size=32, draw=random.Random(f"spans/{SEED}"))
 
 
 RECIPES: dict[str, Recipe] = {
     "decoder": Recipe(_llama, _decoder_batches, steps=1200, learning_rate=4e-3),
     "encoder": Recipe(_bert, _encoder_batches, steps=1300, learning_rate=2e-3),
-    "seq2seq": Recipe(_t5, _seq2seq_batches, steps=1000, learning_rate=4e-3),
+    "seq2seq": Recipe(_t5, _seq2seq_batches, steps=900, learning_rate=4e-3),
 }
-Report = Callable[[str], None]
 
 
-def make(name: str, world: World, folder: Path, report: Report, steps: int | None = None) -> None:
+
+def make(name: str, world: World, folder: Path, report: Callable[[str], None], steps: int | None = None) -> None:
     """Trains tokenizer and model of one of MODELS and writes its folder. steps: fewer than the recipe's, to try."""
-    from dataclasses import replace
-
     from harness.micro.tokenizers import train_tokenizer
 
-    recipe: Any = RECIPES[name] if steps is None else replace(RECIPES[name], steps=steps)
+    recipe = RECIPES[name] if steps is None else replace(RECIPES[name], steps=steps)
     tokenizer = train_tokenizer(name, world)
     save(pretrain(recipe, tokenizer, world, report), tokenizer, folder)

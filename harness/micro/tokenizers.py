@@ -11,6 +11,8 @@ from harness.micro.corpus import documents, passages
 from harness.micro.world import World
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from tokenizers.processors import PostProcessor
     from transformers import PreTrainedTokenizerFast
 
 VOCABULARY = 2048
@@ -64,7 +66,8 @@ def train_tokenizer(name: str, world: World) -> PreTrainedTokenizerFast:
     if design.lowercase:
         tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=design.prefix_space)
-    tokenizer.decoder = decoders.ByteLevel()
+    strip = [decoders.Strip(" ", 1, 0)] if design.prefix_space else []  # the space that was put there
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), *strip])
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY, special_tokens=[*design.special.values(), *design.extra], show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -86,8 +89,8 @@ def _texts(name: str, world: World) -> Iterator[str]:
             yield f"{passage.text} {passage.second or ''}"
 
 
-def _post_processor(tokenizer: object, design: Design) -> object:
+def _post_processor(tokenizer: Tokenizer, design: Design) -> PostProcessor:
     from tokenizers import processors
 
-    special = [(token, tokenizer.token_to_id(token)) for token in design.special.values()]  # type: ignore[attr-defined]
+    special = [(token, tokenizer.token_to_id(token)) for token in design.special.values()]
     return processors.TemplateProcessing(single=design.template, pair=design.pair, special_tokens=special)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, RequestError, Unsupported
+from harness.errors import HarnessError, Unsupported
 from harness.models.base import ModelConfig
 from harness.models.facts import facts_of
 from harness.models.source import local_folder, split
@@ -18,19 +18,14 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(config: ModelConfig, cache: Path) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, with the end-of-sequence token as padding where it has none; raises HarnessError."""
+    """The model's tokenizer, as its author made it; raises HarnessError."""
     from transformers import AutoTokenizer
 
     place, revision = _place(config, cache)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
+        return AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
     except (OSError, ValueError) as error:
         raise _clear(config, "tokenizer", error) from error
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise RequestError(f"the tokenizer of {config.source} has neither a padding nor an end-of-sequence token: batches cannot be padded")
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def load_facts(config: ModelConfig, cache: Path) -> ModelFacts:
@@ -45,9 +40,7 @@ def load_facts(config: ModelConfig, cache: Path) -> ModelFacts:
     return facts_of(loaded.to_dict())
 
 
-def load_model(
-    config: ModelConfig, head: Head, scheme: Scheme, tokenizer: PreTrainedTokenizerBase, device: str, cache: Path
-) -> PreTrainedModel:
+def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cache: Path) -> PreTrainedModel:
     """The model on `device` (`cpu`, `cuda`), in eval mode, weights as `scheme` stores them.
 
     A new classification head is initialised from torch's global seed. Raises HarnessError that says what is
@@ -76,8 +69,6 @@ def load_model(
         model = _auto_class(head).from_pretrained(place, **arguments)
     except (OSError, ValueError, SafetensorError) as error:
         raise _clear(config, "model", error) from error
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
     scheme.settle(model)
     model.eval()
     return model

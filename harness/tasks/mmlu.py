@@ -54,7 +54,7 @@ class Mmlu(BenchmarkTask):
         rows = self.training_rows(context.seed)
         tokenizer = PromptTokenizer(context, ENDING, ANSWERS)
         questions = list(tokenizer.questions([few_shot_prompt(row, []) for row in rows]))
-        _note_cut(sum(question.tokens > context.max_length for question in questions), "training", context)
+        _note_cut(sum(question.tokens > context.max_length for question in questions), len(rows), "training prompts", context)
         pairs = zip(questions, rows["answer"], strict=True)
         tokenized = [_training_row(question.cut(context.max_length), answer) for question, answer in pairs]
         return TrainingSet(tokenized, padding_collator(context))
@@ -78,7 +78,7 @@ class Mmlu(BenchmarkTask):
             if dropped and len(waiting) > len(too_long):
                 context.note(f"mmlu: {len(waiting) - len(too_long)} of {len(rows)} prompts had {dropped} of {self.num_fewshot} shots dropped to fit the context")
             waiting = too_long
-        _note_cut(len(waiting), f"{self.num_fewshot and 'even without shots '}test", context)
+        _note_cut(len(waiting), len(rows), "prompts without any shots", context)
         return [found[index].cut(_limit(found[index], context)) for index in range(len(rows))]
 
     def _shots(self, subjects: set[str]) -> dict[str, list[dict[str, Any]]]:
@@ -114,9 +114,9 @@ def _limit(question: Question, context: TaskContext) -> int:
     return context.model.context + (1 if question.one_text else 0)
 
 
-def _note_cut(count: int, which: str, context: TaskContext) -> None:
+def _note_cut(count: int, total: int, what: str, context: TaskContext) -> None:
     if count:
-        context.note(f"mmlu: {count} {which} prompts were too long and lost their beginning")
+        context.note(f"mmlu: {count} of {total} {what} were too long and lost their beginning")
 
 
 def _training_row(question: Question, answer: int) -> dict[str, Any]:

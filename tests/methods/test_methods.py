@@ -32,7 +32,7 @@ def attach(of: Method, model_name: str, tmp_path: Path, scheme: str = "none", he
     tokenizer, facts = load_tokenizer(config, tmp_path), load_facts(config, tmp_path)
     stored = SCHEMES.get(scheme)(scheme=scheme)
     head = head or HEADS[model_name]
-    model = load_model(config, head, stored, tokenizer, "cpu", tmp_path)
+    model = load_model(config, head, stored, "cpu", tmp_path)
     torch.manual_seed(0)
     return of.attach(model, Attachment(facts, stored, head.kind, 10, checkpointing, 0, [])), facts, tokenizer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.errors import HarnessError, RequestError
+from harness.errors import HarnessError
 from harness.models.base import ModelConfig
-from harness.models.load import head_modules, load_facts, load_model, load_tokenizer
+from harness.models.load import head_modules, load_facts, load_model
 from harness.models.sizes import count_parameters, model_bytes
 from harness.quantization.base import SCHEMES, Scheme
 from harness.tasks.base import Head
@@ -24,7 +24,7 @@ def scheme(name: str, **fields: object) -> Scheme:
 
 def load(source: str, head: Head, of: Scheme, tmp_path: Path, **fields: object):
     config = ModelConfig(source=source, **fields)
-    return load_model(config, head, of, load_tokenizer(config, tmp_path), "cpu", tmp_path)
+    return load_model(config, head, of, "cpu", tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -81,24 +81,6 @@ def test_random_weights_are_made_once_and_are_the_same_every_time(tmp_path: Path
     second = load(f"random:{shape}", GENERATE, scheme("none"), tmp_path / "b")
     assert first.dtype == torch.bfloat16
     assert all(torch.equal(one, other) for one, other in zip(first.parameters(), second.parameters(), strict=True))
-
-
-def test_a_tokenizer_without_padding_pads_with_the_end_of_sequence(tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
-    from harness.micro import model_path
-
-    tokenizer = AutoTokenizer.from_pretrained(model_path("decoder"))
-    tokenizer.pad_token = None
-    end = tokenizer.eos_token
-    tokenizer.save_pretrained(tmp_path)
-    for name in ("config.json", "model.safetensors"):
-        (tmp_path / name).symlink_to(model_path("decoder") / name)
-    assert load_tokenizer(ModelConfig(source=f"path:{tmp_path}"), tmp_path).pad_token == end
-    tokenizer.eos_token = None
-    tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(RequestError, match="neither a padding nor an end-of-sequence token"):
-        load_tokenizer(ModelConfig(source=f"path:{tmp_path}"), tmp_path)
 
 
 def test_a_hub_model_that_cannot_be_reached_says_so_in_one_line(tmp_path: Path) -> None:

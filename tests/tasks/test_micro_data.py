@@ -9,7 +9,9 @@ import torch
 from tiny_models import decoder_config
 
 from harness.errors import DataError
-from harness.tasks.base import TASKS
+from harness.micro import model_path
+from harness.needs import ModelFacts
+from harness.tasks.base import TASKS, Head
 from harness.tasks.benchmark import BenchmarkTask
 
 NAMES = ["wikitext2", "mmlu", "glue/cola", "glue/sst2", "glue/mrpc", "glue/rte", "glue/stsb"]
@@ -50,6 +52,38 @@ def test_numbers_on_micro_data_are_another_protocol(name: str, decoder_tokenizer
         metrics = task.evaluate(factory.from_config(config).eval(), context_of(decoder_tokenizer(), model_context=256))
     assert metrics[0].n == 4
     assert "@micro+first-4-" in metrics[0].protocol
+
+
+MODELS = {"decoder": "decoder", "encoder": "encoder", "seq2seq": "encoder-decoder"}
+
+
+def micro_model(name: str, head: Head) -> Any:
+    """The embedded model in fp32, so that a batch's order of summation is the only difference left."""
+    import transformers
+
+    torch.manual_seed(0)
+    classes = {"causal-lm": "AutoModelForCausalLM", "seq2seq-lm": "AutoModelForSeq2SeqLM", "sequence-classification": "AutoModelForSequenceClassification"}
+    more = {} if head.labels is None else {"num_labels": head.labels}
+    return getattr(transformers, classes[head.kind]).from_pretrained(model_path(name), dtype=torch.float32, **more).eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("decoder", "wikitext2"), ("decoder", "mmlu"), ("seq2seq", "mmlu"), ("decoder", "glue/stsb"), ("encoder", "glue/stsb"), ("seq2seq", "glue/stsb")],
+)
+def test_the_micro_models_give_the_same_numbers_in_any_batch(model: str, task: str, context_of: Any) -> None:
+    from transformers import AutoTokenizer
+
+    chosen = micro(task, max_eval_samples=6 if task == "wikitext2" else 24)
+    kind = MODELS[model]
+    loaded = micro_model(model, chosen.head(ModelFacts("micro", kind)))
+    tokenizer = AutoTokenizer.from_pretrained(model_path(model))
+    found = []
+    with torch.inference_mode():
+        for batch in (1, 8):
+            context = context_of(tokenizer, kind, model_context=None if kind == "encoder-decoder" else 256, max_length=128, batch=batch)
+            found.append([metric.value for metric in chosen.evaluate(loaded, context)])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["glue/mnli", "glue/qnli", "glue/qqp", "glue/wnli"])

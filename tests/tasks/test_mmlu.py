@@ -111,9 +111,12 @@ def test_a_question_too_long_by_itself_loses_its_beginning_and_is_counted(data: 
     (found,) = mmlu(data)._questions([question("virology", 7)], context)
     assert len(found.prompt) == 40
     assert few_shot_prompt(question("virology", 7), []).endswith(tokenizer.decode(found.prompt))
-    assert context.notes == ["mmlu: 1 even without shots test prompts were too long and lost their beginning"]
+    assert context.notes == ["mmlu: 1 of 1 prompts without any shots were too long and lost their beginning"]
     with torch.inference_mode():
-        mmlu(data).evaluate(llama(40), context_of(tokenizer, model_context=40))
+        model = llama(40)
+        for _ in ("before", "after"):
+            mmlu(data).evaluate(model, context)
+    assert context.notes.count("mmlu: 22 of 22 prompts without any shots were too long and lost their beginning") == 1
 
 
 def test_too_few_examples_in_dev_are_one_clear_message(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
@@ -146,7 +149,7 @@ def test_training_prompts_longer_than_max_length_lose_their_beginning(data: Path
     context = context_of(decoder_tokenizer(), max_length=20)
     training = mmlu(data, max_train_samples=5).training_set(context)
     assert [len(row["input_ids"]) for row in training.rows] == [20] * 5
-    assert "mmlu: 5 training prompts were too long and lost their beginning" in context.notes
+    assert "mmlu: 5 of 5 training prompts were too long and lost their beginning" in context.notes
 
 
 def test_an_encoder_decoder_reads_the_prompt_and_answers_the_letter(data: Path, encoder_decoder_tokenizer: Any, context_of: Any) -> None:

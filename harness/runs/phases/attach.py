@@ -16,7 +16,8 @@ def run(life: Life) -> None:
     from transformers import set_seed
 
     config = life.cell.config
-    assert life.facts is not None and life.head is not None, "load comes first"
+    assert life.facts is not None, "load comes first"
+    assert life.head is not None, "load comes first"
     before = count_parameters(life.model).total
     set_seed(life.cell.labels.seed)  # the method's initial weights do not depend on what ran before
     life.model = config.method.attach(

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def run(life: Life) -> None:
     """Appends one latency entry per batch size; a classification model generates nothing, and a note says so."""
     settings = life.cell.config.measure.latency
-    assert settings is not None and life.head is not None and life.facts is not None, "asked for and loaded"
+    assert settings is not None, "asked for"
+    assert life.head is not None, "load comes first"
+    assert life.facts is not None, "load comes first"
     if life.head.kind == "sequence-classification":
         life.result.notes.append("latency: a classification model generates no tokens")
         return

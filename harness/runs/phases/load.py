@@ -22,7 +22,10 @@ def run(life: Life) -> None:
     life.facts = load_facts(config.model, life.cache)
     _check(life)
     life.head = config.task.head(life.facts)
-    life.model = load_model(config.model, life.head, config.scheme, life.tokenizer, life.device, life.cache)
+    life.model = load_model(config.model, life.head, config.scheme, life.device, life.cache)
+    if life.model.config.pad_token_id is None:  # classification on a decoder looks for the last token before the padding
+        padding = life.tokenizer.pad_token_id
+        life.model.config.pad_token_id = life.tokenizer.eos_token_id if padding is None else padding
     life.result.sizes.model_bytes = model_bytes(life.model)
     if config.scheme.quantizes:
         life.result.notes.append(f"{config.scheme.scheme}: weights are quantized while loading, so load holds quantize's time and memory")

@@ -62,20 +62,18 @@ def save(life: Life) -> None:
 
 
 def _summary(trainer: Any, clock: StepClock, notes: list[str]) -> Training:
-    """Rates are over the steps after warm-up: their tokens and samples over their own time."""
-    times = clock.step_ms()
-    timed = times[clock.warmup_steps :]
-    if not timed:
-        notes.append(f"no training step was left after {clock.warmup_steps} warm-up steps: step times and rates are null")
-    seconds = sum(timed) / 1000
+    """Rates are over the steps after warm-up: their tokens and samples over the time from the first to the last."""
+    missing = clock.missing()
+    if missing is not None:
+        notes.append(missing)
     tokens, samples = trainer.tokens_by_step(), trainer.samples_by_step
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return Training(
         steps=trainer.state.global_step,
         tokens=sum(tokens),
         samples=sum(samples),
-        tokens_per_second=sum(tokens[clock.warmup_steps :]) / seconds if timed else None,
-        samples_per_second=sum(samples[clock.warmup_steps :]) / seconds if timed else None,
-        step_ms=percentiles(timed),
+        tokens_per_second=clock.per_second(tokens),
+        samples_per_second=clock.per_second(samples),
+        step_ms=percentiles(clock.step_ms()[clock.warmup_steps :]),
         final_loss=losses[-1] if losses else None,
     )
