@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from harness.errors import UnknownName
 from harness.quantities import QUANTITIES, Quantity
@@ -31,8 +31,7 @@ PEAK_SOURCES: Mapping[PeakSource, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """One number and what it takes to compare it: its standard error and how it was measured.
 
     protocol: a metric's protocol id; for a cost, source and device; None where there is one way only (a count).

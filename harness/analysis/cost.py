@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from harness.analysis.columns import Row, describe
 from harness.analysis.entries import measured_entry, protocol_letters
-from harness.analysis.groups import AxisOrder, group_by
+from harness.analysis.groups import AxisOrder, group_by, samples
 from harness.analysis.layouts import shared_note, shown_axes
 from harness.analysis.pivot import axis_columns, name_entries
 from harness.analysis.table import Column, Entry, Table
@@ -50,8 +49,12 @@ def cost_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
 
 
 def _cost(rows: Sequence[Row], quantity: Quantity, letters: Mapping[str | None, str], ways: Sequence[str]) -> Entry:
-    entry = measured_entry(rows, quantity, letters if len(ways) > 1 else {})
-    return entry if entry.sample is None else replace(entry, text=quantity.show(entry.sample.mean))
+    marked = letters if len(ways) > 1 else {}
+    found = samples(rows, quantity)
+    if len(found) != 1:
+        return measured_entry(rows, quantity, marked)
+    ((way, sample),) = found.items()
+    return Entry(quantity.show(sample.mean), sample, (marked[way],) if marked else ())
 
 
 def _ways(rows: Sequence[Row], quantity: Quantity) -> list[str]:

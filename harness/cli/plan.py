@@ -116,7 +116,7 @@ def _print_shared(plan: Plan, console: Console) -> None:
     from rich.table import Table
 
     if plan.shared:
-        table = Table("shared", "of", "cells", title="The same for several cells", title_justify="left")
+        table = Table("shared", "of", "cells", title="Done once for several cells", title_justify="left")
         for work in plan.shared[:LARGEST_TABLE]:
             table.add_row(work.kind, work.labels, str(len(work.cells)))
         console.print(table)

@@ -81,14 +81,10 @@ def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25}):
         canvas = Canvas(figsize=(width, height), facecolor="white")
         FigureCanvasSVG(canvas)
-        grid = canvas.subplots(down, across, squeeze=False)
         # by hand: matplotlib's layout engines draw everything twice more, which takes seconds for thousands of points
         canvas.subplots_adjust(0.65 / width, 0.5 / height, 1 - legend / width, 1 - 0.35 / height, wspace=0.3, hspace=0.42)
-        flat = [axes for line in grid for axes in line]
-        for axes, panel in zip(flat, shown, strict=False):
-            _panel(axes, panel, x, y, styles)
-        for axes in flat[len(shown) :]:
-            axes.set_axis_off()
+        for at, panel in enumerate(shown, start=1):
+            _panel(canvas.add_subplot(down, across, at), panel, x, y, styles)
         canvas.legend(
             handles=styles.legend(), loc="upper left", bbox_to_anchor=(1 - (legend - 0.05) / width, 1 - 0.2 / height), frameon=False
         )
@@ -155,6 +151,8 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
     for unit, side in ((x_unit, "x"), (y_unit, "y")):
         if unit.logarithmic:
             getattr(axes, f"set_{side}scale")("log")
+        else:
+            axes.locator_params(axis=side, nbins=6)
 
 
 def _bar(std: float | None, unit: Unit) -> float:

@@ -82,11 +82,6 @@ def untuned_id(config: CellConfig, seed: int | None, identities: Identities) -> 
     return _digest("u", parts | {"train": identities.evaluation_text(config.train), "seed": str(seed)})
 
 
-def loaded_id(config: CellConfig, identities: Identities) -> str:
-    """The id of the model as the scheme stores it, `m1-` and 16 digits."""
-    return _digest("m", {name: identities.text(getattr(config, name)) for name in ("model", "scheme")})
-
-
 def canonical(values: Any) -> str:
     """JSON in one way only: keys sorted, no spaces, 1.0 written as 1 (a field's type decides what it means)."""
     return json.dumps(_normal(values), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -13,17 +13,17 @@ from harness.suite.cell import Cell
 from harness.suite.check import check
 from harness.suite.cross import Cross
 from harness.suite.exclude import Exclusions, matches, place
-from harness.suite.identity import Identities, loaded_id
+from harness.suite.identity import Identities
 from harness.suite.nodes import KeyPath
 from harness.suite.schema import Measured, Suite
 from harness.suite.support import Support
 
-SharedKind: TypeAlias = Literal["untuned evaluation", "loaded model"]
+SharedKind: TypeAlias = Literal["untuned evaluation"]
 
 
 @dataclass(frozen=True)
 class SharedWork:
-    """Work that several cells have in common. labels: what it is about; cells: their ids, in the order they run."""
+    """Work that is done once for several cells. labels: what it is about; cells: their ids, in the order they run."""
 
     kind: SharedKind
     id: str
@@ -50,8 +50,7 @@ class Plan:
     def evaluations_saved(self) -> int:
         """Evaluations before training that a cell takes from another one; cells that train nothing make their own."""
         tuning = {cell.id for cell in self.cells if cell.config.method.tunes}
-        groups = [work.cells for work in self.shared if work.kind == "untuned evaluation"]
-        return sum(min(len(tuning.intersection(cells)), len(cells) - 1) for cells in groups)
+        return sum(min(len(tuning.intersection(work.cells)), len(work.cells) - 1) for work in self.shared)
 
 
 def make_plan(suite: Suite, machine: Machine) -> Plan:
@@ -66,7 +65,7 @@ def make_plan(suite: Suite, machine: Machine) -> Plan:
     if duplicates:
         raise SuiteError(duplicates)
     problems = [suite.problem(("exclude", index), "matches no cell, so it excludes nothing") for index in exclusions.unused()]
-    return Plan(suite.name, suite.profile, cells, _shared(cells, identities), problems + list(_unmatched(suite, cells)))
+    return Plan(suite.name, suite.profile, cells, _shared(cells), problems + list(_unmatched(suite, cells)))
 
 
 def _duplicates(suite: Suite, cells: Iterable[Cell]) -> Iterator[Problem]:
@@ -96,27 +95,24 @@ def _axis_path(suite: Suite, axis: str, at: dict[str, Any]) -> KeyPath:
     return (key, ids.index(at[axis]))
 
 
-def _shared(cells: list[Cell], identities: Identities) -> list[SharedWork]:
+def _shared(cells: list[Cell]) -> list[SharedWork]:
     """What at least two cells that can run have in common, in the order of the cells."""
-    groups: dict[tuple[SharedKind, str], list[Cell]] = defaultdict(list)
+    groups: dict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.unsupported is None:
-            groups["loaded model", loaded_id(cell.config, identities)].append(cell)
-            groups["untuned evaluation", cell.untuned_id].append(cell)
+            groups[cell.untuned_id].append(cell)
     return [
-        SharedWork(kind, id_, _shared_labels(kind, group), tuple(cell.id for cell in group))
-        for (kind, id_), group in groups.items()
+        SharedWork("untuned evaluation", id_, _shared_labels(group), tuple(cell.id for cell in group))
+        for id_, group in groups.items()
         if len(group) > 1
     ]
 
 
-def _shared_labels(kind: SharedKind, group: list[Cell]) -> str:
+def _shared_labels(group: list[Cell]) -> str:
     labels = group[0].labels
-    words = [labels.model, labels.quantization]
-    if kind == "untuned evaluation":
-        words.append(labels.task)
-        if len({cell.labels.seed for cell in group}) == 1:
-            words.append(f"seed {labels.seed}")
+    words = [labels.model, labels.quantization, labels.task]
+    if len({cell.labels.seed for cell in group}) == 1:
+        words.append(f"seed {labels.seed}")
     return " / ".join(words)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -255,18 +256,6 @@ def test_the_templates_are_found_in_the_repository(root: Path) -> None:
     assert templates_folder() == root / "report_templates"
 
 
-def _slowdown() -> float:
-    """How much slower this machine is at the moment than an idle one on which this loop takes 0.25 s of its processor.
-
-    Other work on the same cores stretches processor time too (shared caches, hyper-threads).
-    """
-    started = time.process_time()
-    total = 0
-    for number in range(5_000_000):
-        total += number
-    return (time.process_time() - started) / 0.25
-
-
 def test_ten_thousand_records_take_less_than_ten_seconds(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [])
     places = [(model, scheme, method, task) for model in range(5) for scheme in range(10) for method in range(8) for task in range(5)]
@@ -278,9 +267,10 @@ def test_ten_thousand_records_take_less_than_ten_seconds(tmp_path: Path) -> None
                 metrics=metrics, finished=START + timedelta(seconds=seed),
             )  # fmt: skip
             (folder / "records" / f"{each.cell.id}.json").write_text(each.model_dump_json(), encoding="utf-8")
-    slowdown = _slowdown()
     started = time.process_time()
     write_report(folder)
     seconds = time.process_time() - started
-    assert seconds < 10 * max(1.0, slowdown, _slowdown())
+    # cores that others keep busy are slower for us too (hyper-threads, caches), in processor time as well
+    crowded = os.getloadavg()[0] > (os.cpu_count() or 1)
+    assert seconds < (20 if crowded else 10)
     assert "- 10,000 cells: 10000 ok." in (folder / "report.md").read_text(encoding="utf-8")

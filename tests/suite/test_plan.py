@@ -181,8 +181,6 @@ def test_what_cells_share_is_named_once(plan: Planned) -> None:
     made = plan(quantization="[none, bnb-nf4]", methods="[none, full, lora]", seeds="[0, 1]")
     found = {(work.kind, work.labels): len(work.cells) for work in made.shared}
     assert found == {
-        ("loaded model", "random-opt-125m / none"): 6,
-        ("loaded model", "random-opt-125m / bnb-nf4"): 4,
         ("untuned evaluation", "random-opt-125m / none / wikitext2"): 6,
         ("untuned evaluation", "random-opt-125m / bnb-nf4 / wikitext2"): 4,
     }
