@@ -40,10 +40,11 @@ class Quantity:
         return "–" if value is None else _STYLES[self.style](value)
 
     def show_difference(self, value: float | None) -> str:
-        """A difference of two values with its sign, in the unit that `show` prints; `–` for None."""
+        """A difference of two values with its sign, in the unit that `show` prints; `–` for None, no sign for a printed 0."""
         if value is None:
             return "–"
-        return ("+" if value > 0 else "−" if value < 0 else "") + self.show(abs(value))
+        text = self.show(abs(value))
+        return text if text == self.show(0.0) else f"{'+' if value > 0 else '−'}{text}"
 
 
 def _bytes(value: float) -> str:
@@ -71,7 +72,7 @@ def _count(value: float) -> str:
 _STYLES: Mapping[str, Callable[[float], str]] = {
     "share": lambda value: f"{100 * value:.2f}",  # 0..1 stored, printed in points of a hundred as papers do
     "plain": lambda value: f"{value:.4g}",
-    "perplexity": lambda value: f"{value:.2f}" if value < 1000 else f"{value:.4g}",
+    "perplexity": lambda value: f"{value:.3f}" if value < 10 else f"{value:.2f}" if value < 1000 else f"{value:.4g}",
     "percent": lambda value: f"{value:.3g} %",
     "bytes": _bytes,
     "seconds": _seconds,

@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 SUITE_MAY_TAKE = {"base", "facts", "source"}  # of the axis rooms
 HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets"}
-MAY_IMPORT_HEAVY = {"harness/runs/preload.py"}
+MAY_IMPORT_HEAVY = {"harness/runs/preload.py", "harness/runs/phases/trainer.py"}
 
 
 def sources() -> list[Path]:

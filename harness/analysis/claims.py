@@ -20,6 +20,9 @@ from harness.errors import UnknownName
 from harness.quantities import Quantity
 from harness.suite.schema import Claim, Given, Measured
 
+CLAIMED = {"<": "less", ">": "more", "<=": "at most as much", ">=": "at least as much", "within": "equal"}
+WITH_MARGIN = {"<": " by more than", ">": " by more than", "<=": ", give or take", ">=": ", give or take", "within": " within"}
+
 
 @dataclass(frozen=True)
 class CheckedClaim:
@@ -177,8 +180,8 @@ def _sentence(claim: Claim, pairing: Pairing, left: Quantity, right: Quantity | 
         shown = f"difference {left.show_difference(effect.value)}"
         if effect.interval:
             shown += f" [{left.show_difference(effect.interval.low)}, {left.show_difference(effect.interval.high)}]"
-        margin = left.show(claim.margin / left.points)
-        claimed = f"{claim.relation} {margin}" if claim.relation == "within" else f"{claim.relation}, margin {margin}"
+        margin = left.show(claim.margin / left.points) if claim.margin else None
+        claimed = CLAIMED[claim.relation] + (f"{WITH_MARGIN[claim.relation]} {margin}" if margin else "")
     count = len(pairing.pairs)
     over = f"{count} {'cell' if isinstance(claim.right, Given) else 'pair'}{'s' if count > 1 else ''}"
     over += "" if pairing.by_seed else " of means over seeds that differ"

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from harness.analysis.columns import Row, rows
 from harness.analysis.groups import AxisOrder, axes_of, group_by
 from harness.errors import RequestError
@@ -24,7 +26,11 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory. suite: None where its suite.yaml cannot be read, then suite_problem says why."""
+    """One run directory.
+
+    suite: None where its suite.yaml cannot be read, then suite_problem says why. waiting: how many planned cells
+    have no record yet; None where run.json does not tell.
+    """
 
     path: Path
     suite: Suite | None
@@ -33,6 +39,7 @@ class Run:
     damaged: tuple[Damaged, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     order: AxisOrder = field(default_factory=AxisOrder)
+    waiting: int | None = None
 
     @property
     def name(self) -> str:
@@ -54,15 +61,37 @@ class Run:
 def read_run(path: Path) -> Run:
     """Reads a run directory; raises NotARun for a directory that is none.
 
-    A suite.yaml that is absent or no longer valid here costs the suite's own layout, not the report. Of two
-    records at one place (the suite was changed between two runs of this directory) the later one counts; records
-    of ids that the suite no longer has don't.
+    A suite.yaml that is absent or no longer valid here costs the suite's own layout, not the report. Records of
+    cells that run.json does not plan (the suite was changed between two runs of this directory) don't count.
+    Without run.json, of two records at one place the later one counts, and none of ids that the suite does not have.
     """
     records, damaged = RecordStore(path).read_all()
     suite, problem = _suite(path / "suite.yaml")
-    kept, left_out = _current(rows(records), suite)
-    order = _order(suite)
-    return Run(path, suite, problem, tuple(order.sort(kept, axes_of(kept))), tuple(damaged), tuple(left_out), order)
+    found, planned = rows(records), _planned(path / "run.json")
+    kept, left_out = _current(found, suite) if planned is None else _of_the_plan(found, planned)
+    order = AxisOrder() if suite is None else AxisOrder(_ids(suite))
+    waiting = None if planned is None else len(planned - {row.record.cell.id for row in found})
+    return Run(path, suite, problem, tuple(order.sort(kept, axes_of(kept))), tuple(damaged), tuple(left_out), order, waiting)
+
+
+class _Plan(BaseModel):
+    """What is read of run.json."""
+
+    planned: set[str]
+
+
+def _planned(file: Path) -> set[str] | None:
+    """The ids of all cells of the plan; None where the file does not tell."""
+    try:
+        return _Plan.model_validate_json(file.read_bytes()).planned
+    except (OSError, ValidationError):
+        return None
+
+
+def _of_the_plan(found: Sequence[Row], planned: set[str]) -> tuple[list[Row], list[LeftOut]]:
+    kept = [row for row in found if row.record.cell.id in planned]
+    gone = [row for row in found if row.record.cell.id not in planned]
+    return kept, [LeftOut(row, "the suite was changed since: this cell is not in its plan any more") for row in gone]
 
 
 def _suite(file: Path) -> tuple[Suite | None, str | None]:
@@ -97,10 +126,6 @@ def _gone(row: Row, suite: Suite | None) -> str | None:
         if value not in known.get(axis, ()):
             return f"the {axis} {value}"
     return None
-
-
-def _order(suite: Suite | None) -> AxisOrder:
-    return AxisOrder() if suite is None else AxisOrder(_ids(suite))
 
 
 def _ids(suite: Suite) -> dict[str, Sequence[Hashable]]:

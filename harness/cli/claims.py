@@ -13,7 +13,7 @@ COLOURS = {"reproduced": "green", "direction only": "yellow", "not reproduced": 
 def claims_command(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Print the verdict on every claim of the suite; exit code 1 when one is not reproduced."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from harness.analysis.claims import check_claims
@@ -25,7 +25,7 @@ def claims_command(run: Annotated[Path, typer.Argument(help="A run directory.")]
     if not checked:
         print(f"the suite {suite.name} makes no claims")
         return
-    table = Table("claim", "verdict", "found", "source")
+    table = Table(Column("claim", overflow="fold"), Column("verdict", no_wrap=True), "found", "source")
     for claim in checked:
         verdict = Text(claim.verdict, style=COLOURS.get(claim.verdict, ""))
         table.add_row(Text(claim.claim.id), verdict, Text(claim.sentence), Text(claim.claim.source))

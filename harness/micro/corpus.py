@@ -44,9 +44,9 @@ def passages(world: World, seed: int = CORPUS_SEED) -> Iterator[Passage]:
     draw = random.Random(f"passages/{seed}")
     while True:
         kind = draw.random()
-        if kind < 0.5:
+        if kind < 0.55:
             yield Passage(*loose_pair(draw))
-        elif kind < 0.65:
+        elif kind < 0.6:
             yield Passage(paragraph(world, draw))
         else:
             yield Passage(_plain(draw))
@@ -62,7 +62,7 @@ def _plain(draw: random.Random) -> str:
     kind = draw.random()
     if kind < 0.4:
         return sentence(draw, acceptable=True)
-    if kind < 0.7:
+    if kind < 0.8:
         return review(draw, positive=draw.random() < 0.5)
     event = draw_event(draw)
     return worded(event, draw) if kind < 0.9 else description(event, draw)

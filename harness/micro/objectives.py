@@ -8,21 +8,30 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harness.micro.corpus import Passage
+from harness.micro.quiz import LETTERS
 from harness.micro.tokenizers import SENTINELS
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 IGNORED = -100
 MASKED_SHARE = 0.2
+SECOND_SHARES = (0.02, 0.4)  # of a second text: hidden words teach to look them up in the first, whole ones to compare
 MEAN_SPAN = 3
+ANSWER_WEIGHT = 20.0  # one token in fifty of a quiz is an answer, and only that one is ever scored
 Batches = Iterator[dict[str, "Tensor"]]
 
 
 def packed(texts: Iterator[str], tokenizer: PreTrainedTokenizerFast, length: int, batch_size: int) -> Batches:
-    """Next-token prediction: texts with <s> and </s> in one stream, cut into [batch_size, length] blocks."""
+    """Next-token prediction: texts with <s> and </s> in one stream, cut into [batch_size, length] blocks.
+
+    weights: ANSWER_WEIGHT for the letters that answer a quiz, 1 for all other tokens.
+    """
     import torch
+
+    letters = torch.tensor(tokenizer.convert_tokens_to_ids([f"Ġ{letter}" for letter in LETTERS]))
+    colon = tokenizer.convert_tokens_to_ids(":")
 
     stream: list[int] = []
     block = length * batch_size
@@ -31,7 +40,24 @@ def packed(texts: Iterator[str], tokenizer: PreTrainedTokenizerFast, length: int
         while len(stream) >= block:
             tokens = torch.tensor(stream[:block]).view(batch_size, length)
             stream = stream[block:]
-            yield {"input_ids": tokens, "labels": tokens}
+            answers = torch.isin(tokens, letters) & (tokens.roll(1, dims=1) == colon)
+            yield {"input_ids": tokens, "weights": torch.where(answers, ANSWER_WEIGHT, 1.0)}
+
+
+def own_loss(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
+    """The loss that the model itself computes from its batch."""
+    loss: Tensor = model(**batch).loss
+    return loss
+
+
+def weighted_loss(model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
+    """Mean negative log-likelihood of the next token, weighted by the `weights` of the tokens predicted."""
+    import torch
+
+    logits = model(input_ids=batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+    losses = torch.nn.functional.cross_entropy(logits, batch["input_ids"][:, 1:].flatten(), reduction="none")
+    weights = batch["weights"][:, 1:].flatten()
+    return (losses * weights).sum() / weights.sum()
 
 
 def masked(texts: Iterator[Passage], tokenizer: PreTrainedTokenizerFast, batch_size: int, draw: random.Random) -> Batches:
@@ -48,16 +74,22 @@ def masked(texts: Iterator[Passage], tokenizer: PreTrainedTokenizerFast, batch_s
         batch = tokenizer(
             [row.text for row in rows], [row.second or "" for row in rows], padding=True, truncation=True, max_length=96
         )
-        labels = [[_corrupt(ids, i, special, tokenizer, draw) for i in range(len(ids))] for ids in batch["input_ids"]]
+        labels = []
+        for ids, segments in zip(batch["input_ids"], batch["token_type_ids"], strict=True):
+            second = draw.choice(SECOND_SHARES)
+            shares = (second if 1 in segments and second < MASKED_SHARE else MASKED_SHARE, second)
+            labels.append([_corrupt(ids, i, shares[segment], special, tokenizer, draw) for i, segment in enumerate(segments)])
         restated = [IGNORED if row.restated is None else int(not row.restated) for row in rows]
         yield {name: torch.tensor(values) for name, values in
                {**batch, "labels": labels, "next_sentence_label": restated}.items()}
 
 
-def _corrupt(ids: list[int], i: int, special: set[int], tokenizer: PreTrainedTokenizerFast, draw: random.Random) -> int:
+def _corrupt(
+    ids: list[int], i: int, share: float, special: set[int], tokenizer: PreTrainedTokenizerFast, draw: random.Random
+) -> int:
     """Hides or keeps token i of `ids`, in place; its label: the token, or IGNORED where it was not chosen."""
     original = ids[i]
-    if original in special or draw.random() > MASKED_SHARE:
+    if original in special or draw.random() > share:
         return IGNORED
     kind = draw.random()
     if kind < 0.65:

@@ -64,7 +64,9 @@ def _figure(model: str, shown: Sequence[Panel], x: Quantity, y: Quantity, title:
     name = slug(f"pareto-{y.key}-by-{x.key}-{model}") + (f"-{page + 1}" if page else "")
     ways = "; ".join(dict.fromkeys(panel.x_way for panel in shown if panel.x_way))
     caption = f"{x.label.capitalize()}: {ways}. " if ways else ""
-    caption += "Line: what nothing beats in both. Bars: sample standard deviation over seeds."
+    caption += "Line: the front, which nothing beats in both."
+    repeated = any(point.y.n > 1 for panel in shown for point in panel.points)
+    caption += " Bars: sample standard deviation over seeds." if repeated else ""
     return Figure(name, title or f"{model}: {y.label} against {x.label}", _draw(shown, x, y), caption)
 
 
@@ -78,7 +80,8 @@ def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
     down = math.ceil(len(shown) / across)
     legend = 0.8 + 0.08 * max(map(len, [*styles.colours, *styles.markers]))
     width, height = PANEL[0] * across + legend, max(PANEL[1] * down, 0.3 + 0.2 * len(styles.legend()))
-    with matplotlib.rc_context({"svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25}):
+    settings = {"svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25, "text.parse_math": False}
+    with matplotlib.rc_context(settings):
         canvas = Canvas(figsize=(width, height), facecolor="white")
         FigureCanvasSVG(canvas)
         # by hand: matplotlib's layout engines draw everything twice more, which takes seconds for thousands of points
@@ -127,13 +130,15 @@ class Styles:
 
 
 def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -> None:
-    x_unit, y_unit = (Unit.of(quantity, [getattr(point, side).mean for point in panel.points]) for quantity, side in ((x, "x"), (y, "y")))
+    x_unit = Unit.of(x, [point.x.mean for point in panel.points])
+    y_unit = Unit.of(y, [point.y.mean for point in panel.points])
     best = front(panel.points, x, y)
     axes.plot(
         [point.x.mean / x_unit.size for point in best], [point.y.mean / y_unit.size for point in best],
         color="#333333", linewidth=1, zorder=1, drawstyle="steps-pre" if x.higher_is_better else "steps-post",
     )  # fmt: skip
-    xs, ys = ([getattr(point, side).mean / unit.size for point in panel.points] for side, unit in (("x", x_unit), ("y", y_unit)))
+    xs = [point.x.mean / x_unit.size for point in panel.points]
+    ys = [point.y.mean / y_unit.size for point in panel.points]
     colours = [styles.colours[point.method] for point in panel.points]
     axes.errorbar(
         xs, ys, xerr=[_bar(point.x.std, x_unit) for point in panel.points], yerr=[_bar(point.y.std, y_unit) for point in panel.points],
@@ -148,11 +153,14 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
     axes.set_title(panel.task)
     axes.set_xlabel(x_unit.label(x))
     axes.set_ylabel(y_unit.label(y))
-    for unit, side in ((x_unit, "x"), (y_unit, "y")):
-        if unit.logarithmic:
-            getattr(axes, f"set_{side}scale")("log")
-        else:
-            axes.locator_params(axis=side, nbins=6)
+    if x_unit.logarithmic:
+        axes.set_xscale("log")
+    else:
+        axes.locator_params(axis="x", nbins=6)
+    if y_unit.logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.locator_params(axis="y", nbins=6)
 
 
 def _bar(std: float | None, unit: Unit) -> float:

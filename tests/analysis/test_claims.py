@@ -39,7 +39,7 @@ def test_within_one_point_of_a_hundred_is_reproduced() -> None:
     assert found.verdict == "reproduced"
     assert "difference −0.13" in found.sentence
     assert "over 3 pairs" in found.sentence
-    assert "within 1.00" in found.sentence
+    assert found.sentence.endswith("claimed: equal within 1.00.")
 
 
 def test_a_margin_of_one_is_one_point_and_not_a_hundred() -> None:

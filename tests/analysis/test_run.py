@@ -58,6 +58,15 @@ def test_of_two_versions_of_a_cell_the_later_one_counts(tmp_path: Path) -> None:
     assert [left.row.record.cell.id for left in run.left_out] == [early.cell.id]
 
 
+def test_only_planned_cells_count_where_the_plan_is_known(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [record(), record(seed=1)], SUITE)
+    (folder / "run.json").write_text(json.dumps({"suite": "pair", "planned": [record().cell.id, "later"]}))
+    run = read_run(folder)
+    assert [row.axes["seed"] for row in run.rows] == [0]
+    assert [left.row.axes["seed"] for left in run.left_out] == [1]
+    assert run.waiting == 1
+
+
 def test_records_that_the_suite_no_longer_names_don_t_count(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run", [record(), record(method="ia3"), record(sweep={"train.learning_rate": 0.1})], SUITE))
     assert [row.axes["method"] for row in run.rows] == ["lora"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -25,6 +25,7 @@ def test_the_mean_of_nothing_is_refused() -> None:
         mean([])
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=2, max_size=20))
 def test_the_t_interval_is_scipys(values: list[float]) -> None:
     found = t_interval(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_factory import MIB, environment, metric, record
 
@@ -99,6 +99,7 @@ def points(values: list[tuple[float, float]]) -> list[Point]:
     return [Point("none", "lora", "", Sample((x,)), Sample((y,))) for x, y in values]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12))
 def test_the_front_is_what_nothing_beats(values: list[tuple[float, float]]) -> None:
     found = front(points(values), describe("memory.peak_vram"), describe("accuracy"))

@@ -28,7 +28,7 @@ def sampler(pid: int, path: Path, period_ms: float = 10, device: str = "cpu") ->
     return process
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Waits until `holds()` is true; fails when it is not in time."""
     deadline = time.monotonic() + seconds
     while not holds():

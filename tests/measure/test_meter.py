@@ -35,7 +35,7 @@ def test_a_phase_is_reported_at_both_ends() -> None:
     assert heard.meter.failed_in is None
     (reading,) = heard.readings
     assert reading.started == heard.began[0][1] >= before
-    assert 0.05 <= reading.ended - reading.started < 0.5
+    assert reading.started + 0.05 <= reading.ended <= time.monotonic()
     assert (reading.torch_allocated, reading.torch_reserved) == (None, None)
 
 

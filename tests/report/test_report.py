@@ -252,6 +252,23 @@ def test_reports_need_no_torch(run: Path, tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_documented_format_in_one_file_works(run: Path, root: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "reports.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "text_format.py").write_text(example, encoding="utf-8")
+    program = (
+        "from pathlib import Path\nimport text_format\nfrom harness.report.write import write_report\n"
+        f"write_report(Path({str(run)!r}), ['txt'], Path('.'))"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    assert "RTE: ['lora', 'none', '80.50 ± 0.71 (n=2)']" in (tmp_path / "report.txt").read_text(encoding="utf-8")
+
+
+def test_text_that_looks_like_mathematics_does_not_break_a_plot(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [record(method=r"lora-$\frac$", task="$x", metrics=[metric(stderr=0.1)])])
+    write_report(folder, ["md"])
+    assert len(list((folder / "plots").glob("*.svg"))) == 1
+
+
 def test_the_templates_are_found_in_the_repository(root: Path) -> None:
     assert templates_folder() == root / "report_templates"
 

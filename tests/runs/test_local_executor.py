@@ -80,10 +80,10 @@ def test_the_log_holds_what_the_cell_printed_and_where_it_fell(faulty_run: Any) 
 
 
 def test_a_hang_ends_by_the_cell_limit_in_the_phase_it_hung_in(tiny_model: Path, execute: Callable[..., Any], tmp_path: Path) -> None:
-    collected = execute([drill_cell(tiny_model, "sleep", limits={"cell_seconds": 3})])
+    collected = execute([drill_cell(tiny_model, "sleep", limits={"cell_seconds": 6})])
     outcome = collected.ended["sleep-x"].outcome
     assert (outcome.status, outcome.phase) == ("timeout", "attach")
-    assert outcome.message == "took longer than limits.cell_seconds: 3 s"
+    assert outcome.message == "took longer than limits.cell_seconds: 6 s"
     assert "_sleep" in (tmp_path / "cells" / "sleep-x" / "log.txt").read_text(), "the log says where it hung"
 
 
@@ -125,16 +125,19 @@ def test_one_stop_ends_the_cell_in_progress_and_starts_no_other(tiny_model: Path
         if isinstance(event, PhaseStarted) and event.phase == "evaluate" and cell.id == "nothing-b":
             stop.request()
 
-    cells = [drill_cell(tiny_model, name="a"), *(drill_cell(tiny_model, name=name, seconds=60) for name in "bc")]
+    cells = [drill_cell(tiny_model, name="a"), *(drill_cell(tiny_model, name=name, seconds=600) for name in "bc")]
     begun = time.monotonic()
     collected = execute(cells, when=ask, stop=stop)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 300
     assert list(collected.ended) == ["nothing-a"]
     assert [cell.id for cell in collected.started] == ["nothing-a", "nothing-b"]
     assert collected.stops == [False]
 
 
-def test_two_stops_kill_a_cell_that_ignores_the_first(tiny_model: Path, execute: Callable[..., Any]) -> None:
+def test_two_stops_kill_a_cell_that_ignores_the_first(
+    tiny_model: Path, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.runs.running_cell.GRACE_SECONDS", 200.0)
     stop = Stop()
 
     def ask(cell: Any, event: Any) -> None:
@@ -144,7 +147,7 @@ def test_two_stops_kill_a_cell_that_ignores_the_first(tiny_model: Path, execute:
 
     begun = time.monotonic()
     collected = execute([drill_cell(tiny_model, "stubborn")], when=ask, stop=stop)
-    assert time.monotonic() - begun < 4, "no grace"
+    assert time.monotonic() - begun < 100, "no grace"
     assert collected.ended == {}
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.measure.clock import StepClock, percentiles
 from harness.records.schema import Training
-from harness.runs.phases.trainer import measured_trainer, training_arguments
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
 
@@ -32,19 +31,16 @@ def optimizer_steps(train: TrainSettings, training_set: TrainingSet) -> int:
 
 def run(life: Life) -> None:
     """Tunes the life's model and fills its training result; raises Diverged for a loss that is not finite."""
+    from harness.runs.phases.trainer import MeasuredTrainer, Watch, training_arguments
+
     assert life.training_set is not None, "prepare comes first"
     config = life.cell.config
     if life.device == "cpu" and config.train.optim.startswith("paged_"):
         life.result.notes.append(f"{config.train.optim}: bitsandbytes pages nothing on a CPU; its states were kept unpaged")
     clock = StepClock(life.device, config.measure.warmup_steps)
-    trainer = measured_trainer(
-        model=life.model,
-        arguments=training_arguments(config.train, life.cell.labels.seed, life.folder, life.device),
-        training_set=life.training_set,
-        clock=clock,
-        progress=life.context().progress,
-        losses=life.folder / "training.jsonl",
-    )
+    arguments = training_arguments(config.train, life.cell.labels.seed, life.folder, life.device)
+    watch = Watch(clock, life.context().progress, life.folder / "training.jsonl")
+    trainer = MeasuredTrainer(life.model, arguments, life.training_set, watch)
     trainer.train()
     life.result.training = _summary(trainer, clock, life.result.notes)
     life.training_set = None

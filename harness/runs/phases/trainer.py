@@ -1,4 +1,7 @@
-"""transformers' Trainer with a clock around every optimizer step, token counts, and a stop at the first bad loss."""
+"""transformers' Trainer with a clock around every optimizer step, token counts, and a stop at the first bad loss.
+
+Its classes derive from transformers', so it imports torch when it is imported: `train` does that inside its functions.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,19 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+import transformers
 
 from harness.errors import Diverged
 from harness.measure.clock import StepClock
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
 
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
 
-
-def training_arguments(train: TrainSettings, seed: int, folder: Path, device: str) -> TrainingArguments:
+def training_arguments(train: TrainSettings, seed: int, folder: Path, device: str) -> transformers.TrainingArguments:
     """The suite's train section as TrainingArguments, with what the harness decides itself."""
-    import transformers
-
     values = train.model_dump(exclude={"max_length"})
     if not values["gradient_checkpointing"]:
         del values["gradient_checkpointing"]  # transformers 5.23 warns of the name even where it is off
@@ -44,69 +45,69 @@ def training_arguments(train: TrainSettings, seed: int, folder: Path, device: st
     )
 
 
-def measured_trainer(
-    model: Any,
-    arguments: TrainingArguments,
-    training_set: TrainingSet,
-    clock: StepClock,
-    progress: Callable[[int, int], None],
-    losses: Path,
-) -> Any:
-    """A Trainer that also has `tokens_by_step()` and `samples_by_step` (one entry per optimizer step).
+class MeasuredTrainer(transformers.Trainer):
+    """A Trainer that counts the tokens and samples of every optimizer step."""
+
+    def __init__(self, model: Any, arguments: transformers.TrainingArguments, training_set: TrainingSet, watch: Watch) -> None:
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=training_set.rows,
+            data_collator=training_set.collator,
+            callbacks=[watch],
+        )
+        self.remove_callback(transformers.PrinterCallback)
+        self.samples_by_step: list[int] = []
+        self._tokens: list[torch.Tensor] = []
+        watch.step_begins = self._begin_step
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
+        """transformers' own; the count is a sum that stays on the device: reading it would make every step wait."""
+        mask = inputs["attention_mask"]
+        self._tokens[-1] = self._tokens[-1] + mask.sum()
+        self.samples_by_step[-1] += mask.shape[0]
+        return super().training_step(model, inputs, *rest, **named)
+
+    def tokens_by_step(self) -> list[int]:
+        """Real tokens of every optimizer step, padding excluded."""
+        return torch.stack(self._tokens).tolist() if self._tokens else []
+
+    def _begin_step(self) -> None:
+        self._tokens.append(torch.zeros((), dtype=torch.long, device=self.args.device))
+        self.samples_by_step.append(0)
+
+
+class Watch(transformers.TrainerCallback):
+    """Times the steps, tells progress(done, total) after each, and writes losses.
 
     losses: the file that gets one JSON line per logging interval (step, epoch, loss, learning_rate, grad_norm,
-    seconds since the first step). progress(done, total) is called after every step.
+    seconds since training began). A loss that is not finite raises Diverged.
     """
-    import torch
-    import transformers
 
-    class MeasuredTrainer(transformers.Trainer):
-        def __init__(self, **settings: Any) -> None:
-            super().__init__(**settings)
-            self.samples_by_step: list[int] = []
-            self._tokens: list[torch.Tensor] = []
+    def __init__(self, clock: StepClock, progress: Callable[[int, int], None], losses: Path) -> None:
+        self.clock, self.progress, self.losses = clock, progress, losses
+        self.step_begins: Callable[[], None] = lambda: None
+        self._began = 0.0
 
-        def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
-            # A sum that stays on the device: reading it here would make every step wait for the last one.
-            mask = inputs["attention_mask"]
-            self._tokens[-1] = self._tokens[-1] + mask.sum()
-            self.samples_by_step[-1] += mask.shape[0]
-            return super().training_step(model, inputs, *rest, **named)
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the losses' clock."""
+        self._began = time.monotonic()
 
-        def begin_step(self) -> None:
-            self._tokens.append(torch.zeros((), dtype=torch.long, device=self.args.device))
-            self.samples_by_step.append(0)
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the step's clock."""
+        self.step_begins()
+        self.clock.start()
 
-        def tokens_by_step(self) -> list[int]:
-            return torch.stack(self._tokens).tolist() if self._tokens else []
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stops the step's clock."""
+        self.clock.stop()
+        self.progress(state.global_step, state.max_steps)
 
-    class Watch(transformers.TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.started = time.monotonic()
-
-        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            trainer.begin_step()
-            clock.start()
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            clock.stop()
-            progress(state.global_step, state.max_steps)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-            entry = {"step": state.global_step, **(logs or {}), "seconds": round(time.monotonic() - self.started, 3)}
-            with losses.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-            loss = entry.get("loss", entry.get("train_loss"))
-            if loss is not None and not math.isfinite(loss):
-                raise Diverged(f"the training loss is {loss} at step {state.global_step} of {state.max_steps}")
-
-    losses.unlink(missing_ok=True)
-    trainer = MeasuredTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=training_set.rows,
-        data_collator=training_set.collator,
-        callbacks=[Watch()],
-    )
-    trainer.remove_callback(transformers.PrinterCallback)
-    return trainer
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Writes the losses down; raises Diverged."""
+        entry = {"step": state.global_step, **(logs or {}), "seconds": round(time.monotonic() - self._began, 3)}
+        with self.losses.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        loss = entry.get("loss", entry.get("train_loss"))
+        if loss is not None and not math.isfinite(loss):
+            raise Diverged(f"the training loss is {loss} at step {state.global_step} of {state.max_steps}")
