@@ -154,6 +154,7 @@ class RunningCell:
         self.take_events()
         finished, notes = datetime.now(UTC), []
         outcome = self._outcome or self._unspoken_outcome(server_lives)
+        self._close_phase()
         self._stop_sampler.close()
         self._sampler.join(SAMPLER_SECONDS)
         if self._sampler.exitcode != 0:
@@ -162,6 +163,12 @@ class RunningCell:
         self._close()
         telemetry = self._telemetry if self._telemetry.exists() else None
         return Execution(self.cell, outcome, self.started, finished, self._readings, self._result, telemetry, notes)
+
+    def _close_phase(self) -> None:
+        """The phase that the cell died in ends with it: the sampler saw what the cell can no longer tell."""
+        if self._phase is not None and self._phase_started is not None:
+            self._readings.append(PhaseReading(self._phase, self._phase_started, time.monotonic()))
+            self._phase_started = None
 
     def _unspoken_outcome(self, server_lives: bool) -> Outcome:
         code = self.process.exitcode if server_lives else None

@@ -104,7 +104,7 @@ class Claim(Section):
     left: Measured
     relation: Relation = Field(description="within: |left - right| <= margin; ratio: |left / right - factor| <= margin")
     right: Side = Field(description="another metric, or a plain number (value: 88.8)")
-    margin: float = Field(default=0.0, ge=0, description="slack, in the unit that the report prints (shares in points of a hundred)")
+    margin: float = Field(default=0.0, ge=0, description="<, >: the least effect claimed; otherwise slack; in the unit that the report prints (shares in points of a hundred)")
     factor: float | None = Field(default=None, gt=0, description="for `ratio`: what left / right should be")
 
     @model_validator(mode="after")

@@ -20,9 +20,10 @@ def run(life: Life) -> None:
     if life.head.kind == "sequence-classification":
         life.result.notes.append("latency: a classification model generates no tokens")
         return
-    length = settings.prompt_tokens + settings.new_tokens
+    parts = (settings.prompt_tokens, settings.new_tokens)
+    length = max(parts) if life.facts.kind == "encoder-decoder" else sum(parts)
     if life.facts.context is not None and length > life.facts.context:
-        raise Unsupported(f"measure.latency asks for {length} tokens; the model's context is {life.facts.context}")
+        raise Unsupported(f"measure.latency asks for {length} tokens at once; the model's context is {life.facts.context}")
     life.model.eval()
     for batch_size in settings.batch_sizes:
         life.result.latency.append(
