@@ -124,7 +124,7 @@ def _seq2seq_batches(tokenizer: PreTrainedTokenizerFast, world: World) -> Batche
 
 RECIPES: dict[str, Recipe] = {
     "decoder": Recipe(_llama, _decoder_batches, steps=1200, learning_rate=4e-3, loss=weighted_loss),
-    "encoder": Recipe(_bert, _encoder_batches, steps=1800, learning_rate=1.5e-3),
+    "encoder": Recipe(_bert, _encoder_batches, steps=3000, learning_rate=1.5e-3),
     "seq2seq": Recipe(_t5, _seq2seq_batches, steps=1500, learning_rate=4e-3),
 }
 

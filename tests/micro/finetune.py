@@ -24,7 +24,7 @@ class Tuned:
     majority: float
 
 
-def fine_tune(task: str, lora: bool, steps: int = 150, batch_size: int = 32, learning_rate: float = 1e-3) -> Tuned:
+def fine_tune(task: str, lora: bool, steps: int = 150, batch_size: int = 32, learning_rate: float = 5e-4) -> Tuned:
     """Tunes the micro encoder on glue/<task> and scores it on the validation split."""
     torch.manual_seed(0)
     train, validation = (pd.read_parquet(data_path(f"glue/{task}") / f"{split}.parquet") for split in ("train", "validation"))
