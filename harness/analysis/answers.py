@@ -38,7 +38,7 @@ def answer_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
             body.append((Entry(str(model)), Entry(str(task)), *_answer(candidates, quantity)))
     if not body:
         return None
-    columns = name_columns(["model", "task", "metric", "best", "its peak memory", "cheapest as good", "its peak memory"])
+    columns = name_columns(["model", "task", "metric", "best (quantization / method)", "its peak memory", "cheapest as good", "its peak memory"])
     notes = (
         "As good: the difference to the best is within the noise (95 % interval over seeds, or over the items evaluated with one seed). "
         "Cheapest: by peak memory. Configurations of which a cell is not ok don't compete.",
