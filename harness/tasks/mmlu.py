@@ -61,16 +61,19 @@ class Mmlu(BenchmarkTask):
 
     def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
         rows = self.evaluation_rows("test")
-        questions = self._questions(list(rows), context)
+        questions, shortened = self._questions(list(rows), context)
         predicted = answer_scores(model, questions, padding_collator(context), context).argmax(axis=1)
-        return self._metrics(rows["subject"], [int(letter) == answer for letter, answer in zip(predicted, rows["answer"], strict=True)])
+        right = [int(letter) == answer for letter, answer in zip(predicted, rows["answer"], strict=True)]
+        return self._metrics(rows["subject"], right, shortened)
 
-    def _questions(self, rows: list[dict[str, Any]], context: TaskContext) -> list[Question]:
-        """The rows' prompts in tokens, each with as many shots as the model's context holds, dropped from the front."""
+    def _questions(self, rows: list[dict[str, Any]], context: TaskContext) -> tuple[list[Question], bool]:
+        """The rows' prompts in tokens, each with as many shots as the model's context holds, dropped from the front;
+        and whether any had to be dropped or cut."""
         shots = self._shots({row["subject"] for row in rows})
         tokenizer = PromptTokenizer(context, ENDING, ANSWERS)
         found: dict[int, Question] = {}
         waiting = list(range(len(rows)))
+        shortened = False
         for dropped in range(self.num_fewshot + 1):
             prompts = [few_shot_prompt(rows[index], shots[rows[index]["subject"]][dropped:]) for index in waiting]
             found.update(zip(waiting, tokenizer.questions(prompts), strict=True))
@@ -78,8 +81,9 @@ class Mmlu(BenchmarkTask):
             if dropped and len(waiting) > len(too_long):
                 context.note(f"mmlu: {len(waiting) - len(too_long)} of {len(rows)} prompts had {dropped} of {self.num_fewshot} shots dropped to fit the context")
             waiting = too_long
+            shortened = shortened or bool(too_long)
         _note_cut(len(waiting), len(rows), "prompts without any shots", context)
-        return [found[index].cut(_limit(found[index], context)) for index in range(len(rows))]
+        return [found[index].cut(_limit(found[index], context)) for index in range(len(rows))], shortened
 
     def _shots(self, subjects: set[str]) -> dict[str, list[dict[str, Any]]]:
         """The first num_fewshot rows of every subject in dev; raises DataError where there are fewer."""
@@ -95,8 +99,8 @@ class Mmlu(BenchmarkTask):
                 raise DataError(f"{dev.place}: split dev has {len(shots)} rows of {subject}; num_fewshot: {self.num_fewshot} needs as many")
         return {subject: shots[: self.num_fewshot] for subject, shots in by_subject.items()}
 
-    def _metrics(self, subjects: list[str], right: list[bool]) -> list[Metric]:
-        protocol = self.protocol(f"mmlu/hendrycks-{self.num_fewshot}shot-letter")
+    def _metrics(self, subjects: list[str], right: list[bool], shortened: bool) -> list[Metric]:
+        protocol = self.protocol(f"mmlu/hendrycks-{self.num_fewshot}shot-letter") + ("+shortened" if shortened else "")
         answered = Counter(subjects)
         shares = {name: sum(r for s, r in zip(subjects, right, strict=True) if s == name) / n for name, n in sorted(answered.items())}
         errors = {name: proportion_stderr(share, answered[name]) for name, share in shares.items()}

@@ -88,8 +88,13 @@ def test_micro_macro_and_every_subject_are_reported(data: Path, decoder_tokenize
     assert all(metric.stderr is not None for metric in metrics)
 
 
+def test_a_shortened_prompt_makes_another_protocol() -> None:
+    plain, shortened = (Mmlu(task="mmlu")._metrics(["a"], [True], shortened=flag)[0].protocol for flag in (False, True))
+    assert (plain, shortened) == ("mmlu/hendrycks-5shot-letter", "mmlu/hendrycks-5shot-letter+shortened")
+
+
 def test_macro_is_the_mean_over_subjects_and_not_over_questions() -> None:
-    metrics = Mmlu(task="mmlu")._metrics(["a", "a", "a", "b"], [True, True, True, False])
+    metrics = Mmlu(task="mmlu")._metrics(["a", "a", "a", "b"], [True, True, True, False], shortened=False)
     values = {metric.name: metric.value for metric in metrics}
     assert values == {"accuracy": 0.75, "accuracy_macro": 0.5, "accuracy:a": 1.0, "accuracy:b": 0.0}
 
@@ -100,7 +105,8 @@ def test_shots_that_do_not_fit_are_dropped_from_the_front_and_counted(data: Path
     two_shots = few_shot_prompt(row, [question("virology", 3), question("virology", 4)])
     room = len(tokenizer(two_shots)["input_ids"])
     context = context_of(tokenizer, model_context=room)
-    (found,) = mmlu(data)._questions([row], context)
+    (found,), shortened = mmlu(data)._questions([row], context)
+    assert shortened
     assert tokenizer.decode(found.prompt[1:]) == two_shots
     assert context.notes == ["mmlu: 1 of 1 prompts had 3 of 5 shots dropped to fit the context"]
 
@@ -108,7 +114,8 @@ def test_shots_that_do_not_fit_are_dropped_from_the_front_and_counted(data: Path
 def test_a_question_too_long_by_itself_loses_its_beginning_and_is_counted(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     tokenizer = decoder_tokenizer()
     context = context_of(tokenizer, model_context=40)
-    (found,) = mmlu(data)._questions([question("virology", 7)], context)
+    (found,), shortened = mmlu(data)._questions([question("virology", 7)], context)
+    assert shortened
     assert len(found.prompt) == 40
     assert few_shot_prompt(question("virology", 7), []).endswith(tokenizer.decode(found.prompt))
     assert context.notes == ["mmlu: 1 of 1 prompts without any shots were too long and lost their beginning"]
@@ -186,6 +193,7 @@ def test_the_real_questions_are_read_and_fit(shared_data: Path, decoder_tokenize
     assert len(rows) == 14042
     assert len(Counter(row["subject"] for row in rows)) == 57
     context = context_of(decoder_tokenizer(), model_context=2048)
-    questions = task._questions(rows[::700], context)
+    questions, shortened = task._questions(rows[::700], context)
+    assert not shortened
     assert all(len(found.prompt) <= 2048 for found in questions)
     assert all(len(answer) == 1 for found in questions for answer in found.answers)
