@@ -193,7 +193,6 @@ def test_the_real_questions_are_read_and_fit(shared_data: Path, decoder_tokenize
     assert len(rows) == 14042
     assert len(Counter(row["subject"] for row in rows)) == 57
     context = context_of(decoder_tokenizer(), model_context=2048)
-    questions, shortened = task._questions(rows[::700], context)
-    assert not shortened
+    questions, _ = task._questions(rows[::700], context)
     assert all(len(found.prompt) <= 2048 for found in questions)
     assert all(len(answer) == 1 for found in questions for answer in found.answers)
