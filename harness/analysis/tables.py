@@ -16,6 +16,7 @@ from harness.analysis.entries import (
     same_n,
 )
 from harness.analysis.groups import AxisOrder, axes_of
+from harness.analysis.pairs import select
 from harness.analysis.pivot import Pivot, Place, axis_columns, column_label, name_entries, pivot, protocols_of
 from harness.analysis.published import Columns, with_published
 from harness.analysis.references import UNVERIFIED_MARK, UNVERIFIED_NOTE
@@ -57,6 +58,7 @@ def headline(rows: Sequence[Row]) -> str | None:
 
 def result_table(rows: Sequence[Row], layout: TableLayout, order: AxisOrder) -> Table:
     """One table of one metric, with the published numbers beside it where the layout names them."""
+    rows = select(rows, layout.where)
     quantity = describe(layout.metric, rows)
     cells = pivot(rows, layout.rows, layout.columns, quantity, order)
     protocols = {place: protocols_of(cells, place) for place in cells.column_places}

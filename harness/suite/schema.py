@@ -47,6 +47,7 @@ class TableLayout(Section):
     rows: list[str] = Field(min_length=1, description="axes whose combinations are the rows: model, quantization, method, task, seed or a swept key")
     columns: list[str] = Field(default_factory=list, description="axes whose combinations are the columns")
     metric: str = Field(description="what the table shows: a metric (accuracy) or a quantity (memory.peak_vram)")
+    where: dict[str, Pattern] = Field(default_factory=dict, description="only cells that match: axis -> glob on ids, or a list of which any may match")
     reference: str | None = Field(default=None, description="published numbers to put beside: <reference>.<table id>")
     title: str | None = Field(default=None, description="heading; by default what it shows by what")
 

@@ -132,3 +132,8 @@ def test_by_default_there_is_one_table_per_metric() -> None:
 def test_tables_of_one_title_have_files_of_their_own() -> None:
     layout = TableLayout(rows=["method"], columns=["task"], metric="accuracy", title="GLUE")
     assert [shown.name for shown in result_tables(rows(seeds([0.5])), [layout, layout], ORDER)] == ["glue", "glue-2"]
+
+
+def test_a_layouts_where_keeps_the_table_to_some_cells() -> None:
+    shown = table([*seeds([0.5], task="glue/rte"), *seeds([0.3], task="mmlu")], where={"task": "glue/*"})
+    assert shown.header == ["method", "quantization", "glue/rte"]

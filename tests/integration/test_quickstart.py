@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,17 @@ def harness(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def quickstart(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """(run directory, seconds that it took)"""
+def quickstart(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory."""
     out = tmp_path_factory.mktemp("quickstart") / "run"
-    started = time.monotonic()
     done = harness("run", "suites/quickstart.yaml", "--out", str(out), cwd=root)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return out, time.monotonic() - started
+    return out
 
 
 @pytest.fixture(scope="module")
-def records(quickstart: tuple[Path, float]) -> list[Record]:
-    found, damaged = RecordStore(quickstart[0]).read_all()
+def records(quickstart: Path) -> list[Record]:
+    found, damaged = RecordStore(quickstart).read_all()
     assert not damaged
     return found
 
@@ -84,8 +82,8 @@ def test_every_phase_is_measured_and_what_cannot_be_is_null_with_a_note(records:
             assert record.training.tokens_per_second > record.training.samples_per_second > 0
 
 
-def test_the_run_directory_holds_what_the_contract_says(quickstart: tuple[Path, float], records: list[Record]) -> None:
-    run = quickstart[0]
+def test_the_run_directory_holds_what_the_contract_says(quickstart: Path, records: list[Record]) -> None:
+    run = quickstart
     for name in ("suite.yaml", "environment.json", "report.md"):
         assert (run / name).is_file(), name
     assert list((run / "tables").glob("*.csv"))
@@ -101,14 +99,14 @@ def test_the_run_directory_holds_what_the_contract_says(quickstart: tuple[Path, 
             assert losses[0]["loss"] > 0
 
 
-def test_the_report_answers_first_and_names_every_cell(quickstart: tuple[Path, float]) -> None:
-    report = (quickstart[0] / "report.md").read_text(encoding="utf-8")
+def test_the_report_answers_first_and_names_every_cell(quickstart: Path) -> None:
+    report = (quickstart / "report.md").read_text(encoding="utf-8")
     for part in ("wikitext2/gptq-", "glue/sst2", "lora-r8", "bnb-nf4-dq", "accuracy", "perplexity", "transformers"):
         assert part in report, part
 
 
-def test_repeating_the_command_runs_nothing_again(quickstart: tuple[Path, float], root: Path) -> None:
-    run = quickstart[0]
+def test_repeating_the_command_runs_nothing_again(quickstart: Path, root: Path) -> None:
+    run = quickstart
     before = {path.name: path.stat().st_mtime_ns for path in (run / "records").iterdir()}
     done = harness("run", "suites/quickstart.yaml", "--out", str(run), cwd=root)
     assert done.returncode == 0, done.stderr

