@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -129,11 +130,8 @@ def int_or_none(value: float) -> int | None:
 
 
 def _list_from_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass  # not JSON: pandas writes a list into csv as Python does
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+    """The list that the text is: JSON, or as pandas writes one into csv, a Python literal; None where it is neither."""
+    for parse in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            return parse(text)
+    return None
