@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
+from harness.errors import RequestError
 from harness.fields import Config, identity
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -18,3 +21,18 @@ class ModelConfig(Config):
     attn_implementation: str | None = identity(None, description="transformers' attn_implementation: eager, sdpa, flash_attention_2, ...")
     trust_remote_code: bool = identity(False, description="run Python code that the model's repository carries")
     allow_pickle: bool = identity(False, description="load weights from pickle files (.bin); otherwise safetensors only")
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_known(cls, source: str) -> str:
+        """A wrong source is told with the suite's other errors, not when the plan comes to look for it."""
+        from harness.micro import model_path
+        from harness.models.source import split
+
+        try:
+            kind, name = split(source)
+            if kind == "micro":
+                model_path(name)
+        except RequestError as error:
+            raise ValueError(str(error)) from error
+        return source

@@ -81,3 +81,9 @@ def test_every_shape_builds_and_the_known_ones_have_the_published_size(shape: st
     with torch.device("meta"):
         model = getattr(transformers, values["architectures"][0])(config)
     assert model.num_parameters() == PUBLISHED.get(shape, model.num_parameters()) > 1e7
+
+
+@pytest.mark.parametrize(("source", "said"), [("micro:encodr", "did you mean encoder"), ("huub:x/y", "a model source is hub:")])
+def test_a_wrong_source_is_refused_by_the_entry_itself(source: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ModelConfig(source=source)
