@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 SUITE_MAY_TAKE = {"base", "facts", "source"}  # of the axis rooms
 HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets"}
-MAY_IMPORT_HEAVY = {"harness/runs/preload.py", "harness/runs/phases/trainer.py"}
+MAY_IMPORT_HEAVY = {"harness/runs/preload.py", "harness/runs/phases/trainer.py"}  # and the tuners, which derive from PEFT's classes
 
 
 def sources() -> list[Path]:
@@ -64,7 +64,7 @@ def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_heavy_libraries_are_imported_inside_functions(path: Path) -> None:
-    if str(path.relative_to(ROOT)) in MAY_IMPORT_HEAVY:
+    if str(path.relative_to(ROOT)) in MAY_IMPORT_HEAVY or (path.parent.name == "tuners" and path.name != "__init__.py"):
         return
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         names = []

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from harness.errors import Unsupported
 from harness.fields import identity
-from harness.methods.base import METHODS, Attachment, Method
-from harness.methods.peft_model import attach_peft
-from harness.models.families import FAMILIES
-from harness.needs import ModelFacts, Needs
+from harness.methods.base import METHODS, Attachment, SizedMethod
+from harness.methods.peft_model import PeftMethod
+from harness.methods.targets import Modules, family_targets, targeted
+from harness.models.anatomy import Anatomy
+from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-Modules = list[str] | str | None
 DATA_DRIVEN = ("eva", "corda", "lora_ga")
+OURS = {"method", "budget"}  # fields that PEFT does not know
 
 
 @METHODS.register("lora")
-class Lora(Method):
+class Lora(PeftMethod, SizedMethod):
     """A low-rank update beside frozen weights: W x + (alpha / r) B A x, with A (r x in) and B (out x r) tuned.
 
     Trainable parameters: sum over target modules of r * (in + out). The fields are LoraConfig's, verbatim;
     those not given are left to the installed PEFT. `target_modules` null takes query and value of the family.
     """
 
-    needs: ClassVar[Needs] = Needs(packages=("peft",))
     merges: ClassVar[bool] = True
+    config_class: ClassVar[str] = "LoraConfig"
+    knob: ClassVar[str] = "r"
 
     r: int = identity(8, ge=1, description="rank of the update")
     lora_alpha: float = identity(8, gt=0, description="the update is scaled by lora_alpha / r")
@@ -76,15 +74,13 @@ class Lora(Method):
             return f"init_lora_weights: {self.init_lora_weights} factors full-precision weights; {scheme.scheme} has replaced them"
         return None
 
-    def attach(self, model: PreTrainedModel, attachment: Attachment) -> Any:
-        """A PeftModel with frozen base weights; raises Unsupported where no target module is found."""
-        values = self.model_dump(include=self.model_fields_set | {"r", "lora_alpha"}, exclude={"method"}, exclude_none=True)
+    def peft_values(self, attachment: Attachment) -> dict[str, Any]:
+        """The fields that were given, rank and scale always."""
+        values = self.model_dump(include=self.model_fields_set | {"r", "lora_alpha"}, exclude=OURS, exclude_none=True)
         if self.target_modules is None and self.target_parameters is None:
-            values["target_modules"] = self._family_targets(attachment.model)
-        return attach_peft(model, "LoraConfig", values, attachment)
+            values["target_modules"] = family_targets(attachment.model.model_type)
+        return values
 
-    def _family_targets(self, model: ModelFacts) -> list[str]:
-        family = FAMILIES.get(model.model_type)
-        if family is None:
-            raise Unsupported(f"no default target modules for {model.model_type}; name them: target_modules: [...] or all-linear")
-        return list(family.lora_targets)
+    def count(self, anatomy: Anatomy) -> int:
+        """Sum over targets of r (in + out); with DoRA, B's bias or tuned biases their sizes more."""
+        raise NotImplementedError

@@ -1,14 +1,18 @@
-"""Attaches a PEFT method: what all of them share, whatever their configuration class."""
+"""What all methods through PEFT share: attaching, saving, reloading, turning off and merging, whatever their configuration class."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import Unsupported
-from harness.methods.base import Attachment
+from harness.methods.base import Attachment, Method
+from harness.methods.tuners import config_kind
 from harness.models.load import head_modules
+from harness.needs import Needs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,19 +21,56 @@ TASK_TYPES = {"causal-lm": "CAUSAL_LM", "seq2seq-lm": "SEQ_2_SEQ_LM", "sequence-
 REENTRANT = {"use_reentrant": False}  # the reentrant form drops gradients behind frozen embeddings
 
 
+class PeftMethod(Method):
+    """A method that is one PEFT configuration. A subclass names its class and gives its values.
+
+    config_class: name of the class in `peft`, or in `harness.methods.tuners` for the tuners of our own.
+    """
+
+    needs: ClassVar[Needs] = Needs(packages=("peft",))
+    config_class: ClassVar[str]
+
+    def peft_values(self, attachment: Attachment) -> dict[str, Any]:
+        """The configuration's values by PEFT's names, task type and head not among them."""
+        raise NotImplementedError
+
+    def attach(self, model: PreTrainedModel, attachment: Attachment) -> Any:
+        """A PeftModel with frozen base weights; raises Unsupported with PEFT's own words where it refuses."""
+        return attach_peft(model, self.config_class, self.peft_values(attachment), attachment)
+
+    def save(self, model: Any, folder: Path) -> None:
+        """PEFT's adapter_model.safetensors and adapter_config.json."""
+        model.save_pretrained(folder)
+
+    def reload(self, model: PreTrainedModel, folder: Path, attachment: Attachment) -> Any:
+        """PEFT's own from_pretrained on the prepared base."""
+        import peft
+
+        config_kind(self.config_class)  # registers a tuner of our own
+        return peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=False)
+
+    def off(self, model: Any) -> AbstractContextManager[Any]:
+        """PEFT's disable_adapter: the frozen base, its head as it was before training."""
+        context: AbstractContextManager[Any] = model.disable_adapter()
+        return context
+
+    def merged(self, model: Any) -> Any:
+        """PEFT's merge_and_unload; raises Unsupported where the method cannot merge."""
+        if not self.merges:
+            return super().merged(model)
+        return model.merge_and_unload()
+
+
 def attach_peft(model: PreTrainedModel, config_class: str, values: dict[str, Any], attachment: Attachment) -> Any:
-    """The PeftModel of `peft.<config_class>(**values)` on `model`, the task head tuned with it.
+    """The PeftModel of `<config_class>(**values)` on `model`, the task head tuned with it.
 
     A quantized base goes through PEFT's prepare_model_for_kbit_training first. Raises Unsupported with PEFT's
     own words where it refuses the combination.
     """
     import peft
 
-    if attachment.scheme.kbit:
-        model = peft.prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=attachment.gradient_checkpointing, gradient_checkpointing_kwargs=REENTRANT
-        )
-    kind = getattr(peft, config_class)
+    model = prepared(model, attachment)
+    kind = config_kind(config_class)
     if attachment.head == "sequence-classification":
         values = _with_head(values, head_modules(model))
     known = {field.name for field in dataclasses.fields(kind)}
@@ -41,6 +82,18 @@ def attach_peft(model: PreTrainedModel, config_class: str, values: dict[str, Any
         return peft.get_peft_model(model, config)
     except (ValueError, TypeError, NotImplementedError, ImportError) as error:
         raise Unsupported(f"peft refuses {config_class} here: {' '.join(str(error).split())}") from error
+
+
+def prepared(model: PreTrainedModel, attachment: Attachment) -> PreTrainedModel:
+    """The model ready for training beside its weights: a quantized one through PEFT's prepare_model_for_kbit_training."""
+    import peft
+
+    if not attachment.scheme.kbit:
+        return model
+    ready: PreTrainedModel = peft.prepare_model_for_kbit_training(
+        model, use_gradient_checkpointing=attachment.gradient_checkpointing, gradient_checkpointing_kwargs=REENTRANT
+    )
+    return ready
 
 
 def _with_head(values: dict[str, Any], head: list[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def read_facts(config: ModelConfig) -> ModelFacts | None:
 
     Raises RequestError for a folder, shape or config.json that cannot be used.
     """
-    path = _config_file(config)
+    path = config_file(config)
     if path is None:
         return None
     try:
@@ -45,7 +45,8 @@ def facts_of(values: dict[str, Any]) -> ModelFacts:
     )
 
 
-def _config_file(config: ModelConfig) -> Path | None:
+def config_file(config: ModelConfig) -> Path | None:
+    """The model's config.json, or shape file; None for a hub model that has not been downloaded yet."""
     kind, name = split(config.source)
     if kind == "random":
         return shape_file(name)

@@ -55,7 +55,7 @@ def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cac
         "dtype": _dtype(config),
         "trust_remote_code": config.trust_remote_code,
         "use_safetensors": None if config.allow_pickle else True,
-        **_head_arguments(head),
+        **head_arguments(head),
     }
     if config.attn_implementation is not None:
         arguments["attn_implementation"] = config.attn_implementation
@@ -66,7 +66,7 @@ def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cac
     if scheme.quantizes or device != "cpu":
         arguments["device_map"] = {"": device}
     try:
-        model = _auto_class(head).from_pretrained(place, **arguments)
+        model = auto_class(head).from_pretrained(place, **arguments)
     except (OSError, ValueError, SafetensorError) as error:
         raise _clear(config, "model", error) from error
     scheme.settle(model)
@@ -81,7 +81,8 @@ def head_modules(model: PreTrainedModel) -> list[str]:
     ]
 
 
-def _auto_class(head: Head) -> Any:
+def auto_class(head: Head) -> Any:
+    """transformers' AutoModelFor... class that ends in this head; raises Unsupported."""
     import transformers
 
     classes = {
@@ -94,7 +95,8 @@ def _auto_class(head: Head) -> Any:
     return classes[head.kind]
 
 
-def _head_arguments(head: Head) -> dict[str, Any]:
+def head_arguments(head: Head) -> dict[str, Any]:
+    """What a configuration gets for this head."""
     if head.kind != "sequence-classification":
         return {}
     return {"num_labels": head.labels, "problem_type": head.problem_type}
@@ -124,10 +126,10 @@ def _skeleton(config: ModelConfig, head: Head, place: str, revision: str | None)
     from transformers import AutoConfig
 
     loaded = AutoConfig.from_pretrained(
-        place, revision=revision, trust_remote_code=config.trust_remote_code, **_head_arguments(head)
+        place, revision=revision, trust_remote_code=config.trust_remote_code, **head_arguments(head)
     )
     with torch.device("meta"):
-        return _auto_class(head).from_config(loaded, trust_remote_code=config.trust_remote_code)
+        return auto_class(head).from_config(loaded, trust_remote_code=config.trust_remote_code)
 
 
 def _behind_base(model: PreTrainedModel, head: Head) -> list[str]:

@@ -15,7 +15,7 @@ def count_parameters(model: Any, added_to: int | None = None) -> Parameters:
     """
     total = trainable = 0
     for parameter in model.parameters():
-        count = _numel(parameter)
+        count = numel(parameter)
         total += count
         trainable += count if parameter.requires_grad else 0
     return Parameters(
@@ -32,7 +32,8 @@ def model_bytes(model: Any) -> int:
     return sum(tensor.nbytes + _constants(tensor) for tensor in tensors)
 
 
-def _numel(parameter: Any) -> int:
+def numel(parameter: Any) -> int:
+    """Weights that a parameter holds, unpacked."""
     state = getattr(parameter, "quant_state", None)  # bitsandbytes 4 bit
     return math.prod(state.shape) if state is not None else parameter.numel()
 

@@ -71,6 +71,7 @@ class Parameters(Part):
     trainable: int
     trainable_percent: float
     added: int = Field(description="parameters that the method added to the base model")
+    chosen: dict[str, int] | None = Field(default=None, description="the size that the method's budget chose: {r: 6}")
 
 
 class PhaseMemory(Part):
@@ -119,6 +120,7 @@ class Training(Part):
     samples_per_second: float | None = None
     step_ms: Percentiles | None = None
     final_loss: float | None = Field(default=None, description="mean loss of the last logging interval")
+    rank_allocation: dict[str, int] | None = Field(default=None, description="rank by module after training, of a method that shares ranks out (AdaLoRA)")
 
 
 class Latency(Part):

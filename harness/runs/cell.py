@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.measure.meter import PhaseMeter
+from harness.methods.base import Method
+from harness.methods.budget import Chosen
+from harness.models.anatomy import Anatomy
 from harness.needs import ModelFacts
 from harness.records.schema import CellResult, PhaseName
 from harness.runs.cache import SharedEvaluations
@@ -36,15 +39,20 @@ class Life:
     training_set: TrainingSet | None = None
     steps: int | None = None
     model: Any = None
+    anatomy: Anatomy | None = None
+    chosen: Chosen | None = None
+    method: Method | None = None  # at the size that its budget allows; None before
 
     def context(self) -> TaskContext:
         """What the task is told; valid after the load phase."""
         assert self.facts is not None, "load comes first"
-        settings = self.cell.config.train
+        settings, facts = self.cell.config.train, self.facts
+        if facts.context is not None and self.method is not None:
+            facts = replace(facts, context=facts.context - self.method.virtual_tokens)
         return TaskContext(
             tokenizer=self.tokenizer,
-            model=self.facts,
-            max_length=min(settings.max_length, self.facts.context or settings.max_length),
+            model=facts,
+            max_length=min(settings.max_length, facts.context or settings.max_length),
             eval_batch_size=settings.per_device_eval_batch_size,
             seed=self.cell.labels.seed,
             progress=lambda done, total: self.report(Progress(done, total)),
@@ -73,6 +81,7 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
     if not evaluate.reuse(life):
         with phase("evaluate"):
             evaluate.run(life, "before")
+    attach.size(life)
     if method.tunes:
         train.prepare(life)
     with phase("attach"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.errors import Unsupported
 from harness.fields import Config, identity
 from harness.needs import ModelFacts, Needs
 from harness.records.schema import Metric
@@ -85,6 +86,14 @@ class Task(Config):
     def unsupported(self, model: ModelFacts | None, trains: bool) -> str | None:
         """Why this task cannot be done with that model, or None. Called by the plan, without torch."""
         return None
+
+    def label_words(self) -> tuple[str, ...] | None:
+        """What the classes are called, in the order of their labels; None where there are no classes."""
+        return None
+
+    def with_shots(self, shots: int) -> Task:
+        """The same task asked with that many solved examples before each question; raises Unsupported where it asks nothing."""
+        raise Unsupported(f"{self.task} asks no questions that examples could be put before")
 
     def check_data(self) -> None:
         """Raises DataError for local data that cannot work (missing folder, file, column, empty split); cheap,

@@ -36,6 +36,9 @@ class Glue(BenchmarkTask):
         """What is particular to this one of the nine."""
         return GLUE[self.task.removeprefix("glue/")]
 
+    def label_words(self) -> tuple[str, ...] | None:
+        return None if self.glue.regression else self.glue.classes
+
     def dataset(self) -> DataSet:
         return self.glue.dataset()
 

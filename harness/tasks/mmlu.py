@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from harness.errors import DataError
+from harness.errors import DataError, Unsupported
 from harness.fields import identity
 from harness.needs import ModelFacts
 from harness.records.schema import Metric
@@ -24,11 +24,14 @@ from harness.tasks.rows.source import DataSet
 from harness.tasks.statistics import proportion_stderr
 
 
+MOST_SHOTS = 5  # rows of every subject in dev
+
+
 @TASKS.register("mmlu")
 class Mmlu(BenchmarkTask):
     """All subjects of MMLU's test split; the shots are the first of the same subject in `dev`."""
 
-    num_fewshot: int = identity(5, ge=0, le=5, description="solved examples of the subject before each question")
+    num_fewshot: int = identity(5, ge=0, le=MOST_SHOTS, description="solved examples of the subject before each question")
     train_split: str = identity("auxiliary_train", description="split that is trained on: auxiliary_train, or dev")
 
     def dataset(self) -> DataSet:
@@ -43,6 +46,12 @@ class Mmlu(BenchmarkTask):
 
     def head(self, model: ModelFacts) -> Head:
         return Head("seq2seq-lm" if model.kind == "encoder-decoder" else "causal-lm")
+
+    def with_shots(self, shots: int) -> Mmlu:
+        """The same questions with that many examples of their subject; raises Unsupported for more than dev has."""
+        if shots > MOST_SHOTS:
+            raise Unsupported(f"mmlu has {MOST_SHOTS} examples a subject; {shots} were asked for")
+        return self.model_copy(update={"num_fewshot": shots})
 
     def unsupported(self, model: ModelFacts | None, trains: bool) -> str | None:
         if model is not None and model.kind == "encoder":

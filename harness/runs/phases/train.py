@@ -34,27 +34,27 @@ def run(life: Life) -> None:
     from harness.runs.phases.trainer import MeasuredTrainer, Watch, training_arguments
 
     assert life.training_set is not None, "prepare comes first"
+    assert life.method is not None, "attach comes first"
     config = life.cell.config
     if life.device == "cpu" and config.train.optim.startswith("paged_"):
         life.result.notes.append(f"{config.train.optim}: bitsandbytes pages nothing on a CPU; its states were kept unpaged")
     clock = StepClock(life.device, config.measure.warmup_steps)
     arguments = training_arguments(config.train, life.cell.labels.seed, life.folder, life.device)
     watch = Watch(clock, life.context().progress, life.folder / "training.jsonl")
-    trainer = MeasuredTrainer(life.model, arguments, life.training_set, watch)
+    trainer = MeasuredTrainer(life.model, arguments, life.training_set, watch, life.method)
     trainer.train()
     life.result.training = _summary(trainer, clock, life.result.notes)
+    life.result.training.rank_allocation = life.method.rank_allocation(life.model)
     life.training_set = None
 
 
 def save(life: Life) -> None:
-    """Saves what a PEFT method has tuned to <cell>/adapter and measures its bytes; full weights are not kept."""
-    from peft import PeftModel
-
-    if not isinstance(life.model, PeftModel):
-        return
+    """Saves what the method has tuned to <cell>/adapter and measures its bytes; full weights are not kept."""
+    assert life.method is not None, "attach comes first"
     folder = life.folder / "adapter"
-    life.model.save_pretrained(folder)
-    life.result.sizes.adapter_bytes = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    life.method.save(life.model, folder)
+    if folder.is_dir():
+        life.result.sizes.adapter_bytes = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
 
 
 def _summary(trainer: Any, clock: StepClock, notes: list[str]) -> Training:

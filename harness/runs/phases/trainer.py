@@ -17,6 +17,7 @@ import transformers
 
 from harness.errors import Diverged
 from harness.measure.clock import StepClock
+from harness.methods.base import Method
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
 
@@ -46,9 +47,11 @@ def training_arguments(train: TrainSettings, seed: int, folder: Path, device: st
 
 
 class MeasuredTrainer(transformers.Trainer):
-    """A Trainer that counts the tokens and samples of every optimizer step."""
+    """A Trainer that counts the tokens and samples of every optimizer step, and lets the method have its say."""
 
-    def __init__(self, model: Any, arguments: transformers.TrainingArguments, training_set: TrainingSet, watch: Watch) -> None:
+    def __init__(
+        self, model: Any, arguments: transformers.TrainingArguments, training_set: TrainingSet, watch: Watch, method: Method
+    ) -> None:
         super().__init__(
             model=model,
             args=arguments,
@@ -57,6 +60,8 @@ class MeasuredTrainer(transformers.Trainer):
             callbacks=[watch],
         )
         self.remove_callback(transformers.PrinterCallback)
+        self.add_callback(_AfterStep(model, method))
+        self._method = method
         self.samples_by_step: list[int] = []
         self._tokens: list[torch.Tensor] = []
         watch.step_begins = self._begin_step
@@ -68,6 +73,19 @@ class MeasuredTrainer(transformers.Trainer):
         self.samples_by_step[-1] += mask.shape[0]
         return super().training_step(model, inputs, *rest, **named)
 
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
+        """The method's own loss where it has one."""
+        loss = self._method.loss(model, inputs)
+        return super().compute_loss(model, inputs, *rest, **named) if loss is None else loss
+
+    def create_optimizer(self, *rest: Any, **named: Any) -> torch.optim.Optimizer:
+        """The optimizer over the method's own groups of parameters, where it has any."""
+        groups = self._method.parameter_groups(self.model, self.args.learning_rate, self.args.weight_decay)
+        if groups is not None and self.optimizer is None:
+            kind, arguments = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = kind(groups, **arguments)
+        return super().create_optimizer(*rest, **named)
+
     def tokens_by_step(self) -> list[int]:
         """Real tokens of every optimizer step, padding excluded."""
         return torch.stack(self._tokens).tolist() if self._tokens else []
@@ -75,6 +93,17 @@ class MeasuredTrainer(transformers.Trainer):
     def _begin_step(self) -> None:
         self._tokens.append(torch.zeros((), dtype=torch.long, device=self.args.device))
         self.samples_by_step.append(0)
+
+
+class _AfterStep(transformers.TrainerCallback):
+    """Hands every optimizer step to the method, before the gradients are cleared."""
+
+    def __init__(self, model: Any, method: Method) -> None:
+        self._model, self._method = model, method
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """global_step still counts the steps before this one."""
+        self._method.after_step(self._model, state.global_step + 1)
 
 
 class Watch(transformers.TrainerCallback):

@@ -1,0 +1,92 @@
+"""Anatomies of models that are not loaded: a process of its own builds them without weights, and the cache keeps them.
+
+The plan imports no torch, and a model of any size is built on the meta device in a second, so one process a suite
+is asked for every model whose sizes the plan needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.models.anatomy import Anatomy
+from harness.models.base import ModelConfig
+from harness.models.facts import config_file
+from harness.records.store import write_atomically
+from harness.tasks.base import Head
+
+LAYOUT = 1  # of the cached files
+
+
+def anatomies(wanted: Sequence[tuple[ModelConfig, Head]], cache: Path) -> list[Anatomy | None]:
+    """The anatomy of every model with its head, in order; None for a hub model that has not been downloaded yet.
+
+    Raises HarnessError, with transformers' words, for a configuration that it cannot build.
+    """
+    requests = [_request(config, head) for config, head in wanted]
+    files = [None if request is None else cache / "anatomy" / f"{_key(request)}.json" for request in requests]
+    missing = {file: request for file, request in zip(files, requests, strict=True) if file is not None and not file.is_file()}
+    if missing:
+        for file, values in zip(missing, _built(list(missing.values())), strict=True):
+            assert file is not None, "only files are missing"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, json.dumps(values))
+    return [None if file is None else Anatomy.from_json(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+
+
+def _request(config: ModelConfig, head: Head) -> dict[str, Any] | None:
+    path = config_file(config)
+    if path is None:
+        return None
+    return {"config": str(path), "head": asdict(head), "trust_remote_code": config.trust_remote_code}
+
+
+def _key(request: dict[str, Any]) -> str:
+    content = Path(request["config"]).read_text(encoding="utf-8")
+    return hashlib.sha256(json.dumps([LAYOUT, version("transformers"), content, request["head"]]).encode()).hexdigest()[:16]
+
+
+def _built(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    done = subprocess.run(  # noqa: S603 - our own module in our own interpreter
+        [sys.executable, "-m", "harness.models.skeletons"], input=json.dumps(requests), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise HarnessError(f"cannot size the models of this suite: {' '.join(done.stderr.split())[-600:]}")
+    built: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return built
+
+
+def _anatomy(request: dict[str, Any]) -> dict[str, Any]:
+    import torch
+    import transformers
+
+    from harness.models.dissect import anatomy_of
+    from harness.models.load import auto_class, head_arguments, head_modules
+
+    head = Head(**request["head"])
+    values = json.loads(Path(request["config"]).read_text(encoding="utf-8"))
+    if request["trust_remote_code"]:
+        config = transformers.AutoConfig.from_pretrained(Path(request["config"]).parent, trust_remote_code=True, **head_arguments(head))
+    else:
+        known = {name: value for name, value in values.items() if name not in ("model_type", "transformers_version", "quantization_config")}
+        config = transformers.AutoConfig.for_model(values["model_type"], **(known | head_arguments(head)))
+    with torch.device("meta"):
+        model = auto_class(head).from_config(config, trust_remote_code=request["trust_remote_code"])
+    return anatomy_of(model, head_modules(model) if head.kind == "sequence-classification" else []).to_json()
+
+
+def main() -> None:
+    """Requests as a JSON list on standard input, anatomies as one line of JSON on standard output."""
+    print(json.dumps([_anatomy(request) for request in json.load(sys.stdin)]))
+
+
+if __name__ == "__main__":
+    main()
