@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class Config(BaseModel):
@@ -26,6 +28,44 @@ class Config(BaseModel):
             value = getattr(self, name)
             chosen[name] = value.identity() if isinstance(value, Config) else values[name]
         return chosen
+
+
+class OpenConfig(Config):
+    """Configuration that takes the fields of a library's own class as well: checked against it, part of the identity,
+    handed over verbatim. A subclass says which fields these are; of several bases this is the last, because pydantic
+    takes what is to be done with extra fields from there."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        assert cls.model_config.get("extra") == "allow", f"{cls.__name__} must name its open base last"
+
+    @classmethod
+    def further_problems(cls, given: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with each given value that is none of the fields declared here, by name; empty when nothing is."""
+        raise NotImplementedError
+
+    def further_names(self) -> list[str]:
+        """The library's fields that may be given beside those declared here."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _further_fields_are_the_librarys(self) -> OpenConfig:
+        problems = self.further_problems(self.model_dump(exclude_unset=True)) if self.model_extra else {}
+        if problems:
+            text = "; ".join(f"{name}: {message}" for name, message in problems.items())
+            raise PydanticCustomError(FURTHER_FIELD, "{text}", {"text": text})
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Declared identity fields and every further value given."""
+        return super().identity() | dict(self.model_extra or {})
+
+
+#: The type of pydantic's error for a further field that is not the library's.
+FURTHER_FIELD = "further_field"
 
 
 def identity(default: Any = ..., description: str = "", **constraints: Any) -> Any:

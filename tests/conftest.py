@@ -12,6 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait slow a shared machine down
 
 ROOT = Path(__file__).parents[1]
+os.environ.setdefault("HARNESS_CACHE", str(ROOT / ".pytest_cache" / "harness"))  # tiny random models are made once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

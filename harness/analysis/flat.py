@@ -1,4 +1,4 @@
-"""All fields of a record by their path, for spreadsheets; metrics and place excepted, which `Row` has."""
+"""All fields of a record by their path, for spreadsheets; metrics and place excepted, which `Row` has, and the checks of a probe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def flat(record: Record) -> dict[str, Any]:
     Latencies stand under batch size and form (`latency.b8.unmerged.ttft_ms.p50`), notes in one text, the
     configuration under `config.<part>.<field>`.
     """
-    values = record.model_dump(mode="json", exclude={"metrics", "latency", "notes", "cell"})
+    values = record.model_dump(mode="json", exclude={"metrics", "latency", "notes", "cell", "probe"})
     config = {"config": record.cell.config, "latency": {_latency_name(found): _latency(found) for found in record.latency}}
     leaves: dict[str, Any] = {}
     _collect(values | config, "", leaves)

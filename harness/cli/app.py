@@ -14,6 +14,7 @@ from harness.cli.doctor import doctor_command
 from harness.cli.init import init_command
 from harness.cli.list import list_command
 from harness.cli.plan import plan_command
+from harness.cli.probe import probe_command
 from harness.cli.report import report_command
 from harness.cli.run import run_command
 from harness.cli.schema import schema_command
@@ -30,6 +31,7 @@ app.command("run")(run_command)
 app.command("plan")(plan_command)
 app.command("report")(report_command)
 app.command("claims")(claims_command)
+app.command("probe")(probe_command)
 app.command("list")(list_command)
 app.command("doctor")(doctor_command)
 app.command("init")(init_command)

@@ -109,7 +109,7 @@ def _disks() -> Iterator[Row]:
     from huggingface_hub import constants
 
     from harness.measure.installation import free_bytes
-    from harness.runs.cell import cache_folder
+    from harness.models.source import cache_folder
     from harness.runs.run import RunOptions
 
     for name, folder in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,8 @@ def plan_command(
     console = Console()
     _print_cells(plan, console)
     _print_shared(plan, console)
+    for line in plan.sizes:
+        console.print(f"budget: {line}", markup=False, highlight=False, soft_wrap=True)
     _print_reasons(plan, console)
     for problem in plan.problems:
         console.print(f"warning: {problem}", style="yellow", markup=False, soft_wrap=True)
@@ -64,6 +67,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "shared": [
             {"kind": work.kind, "id": work.id, "labels": work.labels, "cells": list(work.cells)} for work in plan.shared
         ],
+        "sizes": plan.sizes,
         "warnings": [str(problem) for problem in plan.problems],
     }
 
@@ -80,7 +84,8 @@ def summary(plan: Plan) -> str:
 
 def _cell_as_json(cell: Cell) -> dict[str, Any]:
     part = cell.record_part().model_dump(mode="json", exclude={"suite", "profile"})
-    return part | {"untuned_id": cell.untuned_id, "unsupported": cell.unsupported}
+    chosen = None if cell.chosen is None else asdict(cell.chosen)
+    return part | {"untuned_id": cell.untuned_id, "chosen": chosen, "unsupported": cell.unsupported}
 
 
 def _print_cells(plan: Plan, console: Console) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import model_validator
+
 from harness.errors import Unsupported
 from harness.fields import Config, identity
 from harness.methods.budget import Budget, Chosen, nearest_size
@@ -62,6 +64,11 @@ class Method(Config):
     def virtual_tokens(self) -> int:
         """Positions of the model's context that the method takes for itself in every input."""
         return 0
+
+    @property
+    def wants_choices(self) -> bool:
+        """Whether it trains on rows with every answer of a question, the right one and the wrong ones; see TaskContext.choices."""
+        return False
 
     def unsupported(self, model: ModelFacts | None, scheme: Scheme) -> str | None:
         """Why this method cannot work on that model under that scheme, or None. Called by the plan, without torch."""
@@ -133,9 +140,20 @@ class SizedMethod(Method):
 
     budget: Budget | None = identity(None, description="choose the size by trainable parameters: {trainable_parameters: 300k} or {percent: 0.5}")
 
+    @model_validator(mode="after")
+    def _size_or_budget(self) -> SizedMethod:
+        if self.budget is not None and self.knob in self.model_fields_set:
+            raise ValueError(f"give {self.knob} or a budget that chooses it, not both")
+        return self
+
     def largest(self, anatomy: Anatomy) -> int:
         """The largest size that makes sense on that model; by default the width of its residual stream."""
         return anatomy.hidden_size
+
+    @property
+    def step(self) -> int:
+        """Sizes are multiples of it."""
+        return 1
 
     def with_size(self, size: int) -> SizedMethod:
         """The method at that size, its budget spent. Overridden where other fields follow the size."""
@@ -147,7 +165,7 @@ class SizedMethod(Method):
         if self.budget is None:
             return self, None
         chosen = nearest_size(
-            self.budget, anatomy, self.knob, self.largest(anatomy), lambda size: self.with_size(size).count(anatomy)
+            self.budget, anatomy, self.knob, self.largest(anatomy), lambda size: self.with_size(size).count(anatomy), self.step
         )
         return self.with_size(chosen.size), chosen
 

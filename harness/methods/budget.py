@@ -60,24 +60,24 @@ class Chosen:
         return f"{self.knob} {self.size} trains {self.parameters:,} parameters, {off:+.1f} % off the budget of {self.wanted:,}"
 
 
-def nearest_size(budget: Budget, anatomy: Anatomy, knob: str, largest: int, count: Callable[[int], int]) -> Chosen:
-    """The size from 1 to `largest` whose count comes nearest to the budget; the smaller one of two equally near.
+def nearest_size(budget: Budget, anatomy: Anatomy, knob: str, largest: int, count: Callable[[int], int], step: int = 1) -> Chosen:
+    """The multiple of `step` up to `largest` whose count comes nearest to the budget; the smaller one of two equally near.
 
     count: trainable parameters by size, which never fall. Raises Unsupported where even the nearest is further
     off than the budget tolerates.
     """
     wanted = budget.parameters(anatomy)
-    low, high = 1, largest
+    most = max(largest // step, 1)
+    low, high = 1, most
     while low < high:  # the smallest size with at least the budget
         middle = (low + high) // 2
-        low, high = (low, middle) if count(middle) >= wanted else (middle + 1, high)
-    candidates = [size for size in (low - 1, low) if size >= 1]
+        low, high = (low, middle) if count(middle * step) >= wanted else (middle + 1, high)
+    candidates = [steps * step for steps in (low - 1, low) if steps >= 1]
     size = min(candidates, key=lambda each: abs(count(each) - wanted))
     chosen = Chosen(knob, size, count(size), wanted)
     if abs(chosen.parameters - wanted) > wanted * budget.tolerance_percent / 100:
-        smallest, most = count(1), count(largest)
         raise Unsupported(
-            f"the budget of {wanted:,} trainable parameters is out of reach: {knob} 1 to {largest} trains "
-            f"{smallest:,} to {most:,}, the nearest is {chosen.parameters:,} ({knob} {size}); tolerance_percent is {budget.tolerance_percent:g}"
+            f"the budget of {wanted:,} trainable parameters is out of reach: {knob} {step} to {most * step} trains "
+            f"{count(step):,} to {count(most * step):,}, the nearest is {chosen.parameters:,} ({knob} {size}); tolerance_percent is {budget.tolerance_percent:g}"
         )
     return chosen

@@ -30,13 +30,18 @@ class PeftMethod(Method):
     needs: ClassVar[Needs] = Needs(packages=("peft",))
     config_class: ClassVar[str]
 
+    @property
+    def peft_class(self) -> str:
+        """Name of the configuration class of this method as it is configured."""
+        return self.config_class
+
     def peft_values(self, attachment: Attachment) -> dict[str, Any]:
         """The configuration's values by PEFT's names, task type and head not among them."""
         raise NotImplementedError
 
     def attach(self, model: PreTrainedModel, attachment: Attachment) -> Any:
         """A PeftModel with frozen base weights; raises Unsupported with PEFT's own words where it refuses."""
-        return attach_peft(model, self.config_class, self.peft_values(attachment), attachment)
+        return attach_peft(model, self.peft_class, self.peft_values(attachment), attachment)
 
     def save(self, model: Any, folder: Path) -> None:
         """PEFT's adapter_model.safetensors and adapter_config.json."""
@@ -46,7 +51,7 @@ class PeftMethod(Method):
         """PEFT's own from_pretrained on the prepared base."""
         import peft
 
-        config_kind(self.config_class)  # registers a tuner of our own
+        config_kind(self.peft_class)  # registers a tuner of our own
         return peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=False)
 
     def off(self, model: Any) -> AbstractContextManager[Any]:
@@ -55,10 +60,15 @@ class PeftMethod(Method):
         return context
 
     def merged(self, model: Any) -> Any:
-        """PEFT's merge_and_unload; raises Unsupported where the method cannot merge."""
+        """PEFT's merge_and_unload, the tuned head in its place; raises Unsupported where the method cannot merge."""
         if not self.merges:
             return super().merged(model)
-        return model.merge_and_unload()
+        _unwrap_saved(model)
+        try:
+            return model.merge_and_unload()
+        except (ValueError, NotImplementedError) as error:
+            words = " ".join(str(error).split()) or "it has no code for these weights"
+            raise Unsupported(f"peft does not merge {self.peft_class} here: {words}") from error
 
 
 def attach_peft(model: PreTrainedModel, config_class: str, values: dict[str, Any], attachment: Attachment) -> Any:
@@ -74,6 +84,8 @@ def attach_peft(model: PreTrainedModel, config_class: str, values: dict[str, Any
     if attachment.head == "sequence-classification":
         values = _with_head(values, head_modules(model))
     known = {field.name for field in dataclasses.fields(kind)}
+    if "modules_to_save" in set(values) - known:
+        raise Unsupported(f"peft's {config_class} has no modules_to_save: it cannot tune a new task head beside it")
     missing = sorted(set(values) - known)
     if missing:
         raise Unsupported(f"peft {peft.__version__} has no {config_class}.{missing[0]}")
@@ -103,6 +115,16 @@ def _with_head(values: dict[str, Any], head: list[str]) -> dict[str, Any]:
     if values.get("target_modules") == "all-linear" and "exclude_modules" not in values:
         merged["exclude_modules"] = rf"^({'|'.join(head)})(\..*)?$"
     return merged
+
+
+def _unwrap_saved(model: Any) -> None:
+    """Puts modules that were tuned whole back in their place: merging, PEFT 0.21 takes a head of several layers for one matrix."""
+    from peft.utils import ModulesToSaveWrapper
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, module.modules_to_save[model.active_adapter])
 
 
 def _nested(kind: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -17,22 +17,27 @@ def targeted(
     target_modules: Modules,
     exclude_modules: Modules = None,
     layers_to_transform: list[int] | int | None = None,
+    layers_pattern: Modules = None,
+    embeddings: bool = False,
 ) -> list[Module]:
     """The matrices that PEFT would wrap, the new task head never among them.
 
     target_modules: a list of names (whole, or endings after a dot), a regular expression for whole names,
     `all-linear` (every matrix but the output embeddings), or null: query and value of the family.
-    Raises Unsupported where nothing is found, or the family is not known.
+    layers_pattern: the layer lists that layers_to_transform counts in, any where null. embeddings: whether input
+    embeddings can be named too. Raises Unsupported where nothing is found, or the family is not known.
     """
     if target_modules is None:
         target_modules = family_targets(anatomy.model_type)
     layers = [layers_to_transform] if isinstance(layers_to_transform, int) else layers_to_transform
-    candidates = [module for module in anatomy.modules if module.is_matrix and not module.in_head]
     if target_modules == "all-linear":
-        found = [module for module in candidates if module.name != anatomy.output]
+        found = [module for module in anatomy.modules if module.is_matrix and module.name != anatomy.output]
     else:
-        found = [module for module in candidates if matches(module.name, target_modules)]
-    found = [module for module in found if not matches(module.name, exclude_modules or []) and (layers is None or module.layer in layers)]
+        kinds = ("linear", "conv1d", "embedding") if embeddings else ("linear", "conv1d")
+        found = [module for module in anatomy.modules if module.kind in kinds and matches(module.name, target_modules)]
+    found = [module for module in found if not module.in_head and not matches(module.name, exclude_modules or [])]
+    if layers is not None:
+        found = [module for module in found if module.layer in layers and _in_list(module.name, layers_pattern)]
     if not found:
         raise Unsupported(f"target_modules {target_modules} finds no matrix in a {anatomy.model_type} model")
     return found
@@ -43,6 +48,37 @@ def matches(name: str, wanted: list[str] | str) -> bool:
     if isinstance(wanted, str):
         return re.fullmatch(wanted, name) is not None
     return any(name == ending or name.endswith(f".{ending}") for ending in wanted)
+
+
+def within(name: str, modules: list[str]) -> bool:
+    """PEFT's rule for modules_to_save: the module is one of these, or lies in one."""
+    return any(re.match(rf"(^|.*\.){module}($|\..*)", name) for module in modules)
+
+
+def saved_whole(anatomy: Anatomy, modules_to_save: list[str] | None) -> int:
+    """Parameters of the modules that are tuned whole beside the task head: all in or below one whose name ends like that, PEFT's rule."""
+    endings = tuple(modules_to_save or [])
+    found = (module for module in anatomy.modules if not module.in_head and any(path.endswith(endings) for path in _paths(module.name)))
+    return sum(module.parameters for module in found) if endings else 0
+
+
+def tuned_biases(anatomy: Anatomy, targets: list[Module], bias: str) -> int:
+    """Parameters in the biases that are tuned too: none, all of the model's, or those of the targets (`lora_only`, `vera_only`)."""
+    if bias == "none":
+        return 0
+    return anatomy.biases if bias == "all" else sum(module.biases for module in targets)
+
+
+def _paths(name: str) -> list[str]:
+    """The module's name and those of all it lies in."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def _in_list(name: str, layers_pattern: Modules) -> bool:
+    """Whether the module's layer is counted in a list of that name."""
+    patterns = [layers_pattern] if isinstance(layers_pattern, str) else layers_pattern
+    return not patterns or any(re.match(rf"(?:^|.*?\.){pattern}\.\d+\.", name) for pattern in patterns)
 
 
 def family_targets(model_type: str) -> list[str]:

@@ -1,38 +1,36 @@
 """Tries a method on a model: does it train, train only what it should, survive saving, turn off, merge and generate?
 
 What runs is not yet right: a pair of method and scheme can train without an error and still be wrong in one of these.
-Every check is on real forward and backward passes of the model given, in its own dtype, dropout off.
+Every check is on real forward and backward passes of the model given, and compares the method with what its base
+model does: where the base itself fails a check, it is not held against the method.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported
 from harness.methods.base import Attachment, Method
+from harness.methods.checks.generation import difference_by_cache, difference_by_padding
+from harness.methods.checks.merging import Nearness, last_hidden_states, lost, relative_error, tuned_head
+from harness.methods.checks.training import LEAST_FALL, STEPS, Tuned, best_tuned, tune
+from harness.methods.peft_model import REENTRANT
+from harness.models.load import head_modules
+from harness.records.schema import Check, CheckName
+from harness.tasks.batches import accepted
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-STEPS = 12
-MERGE_TOLERANCE = 1e-4  # of the largest logit, where weights are stored in full precision
-REQUANTIZED_TOLERANCE = 0.1  # where merging has to quantize the sum again
 SAME = 1e-5  # of the largest logit: rounding of the same sums in another order
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. passed: None where it does not apply, and `detail` says why."""
-
-    name: str
-    passed: bool | None
-    detail: str
+SAME_PATH = 1e-3  # of the largest logit or gradient: the same function in another way, through a cache or recomputed
+BROKEN_BASE = 0.1  # of the largest logit: two ways that are further apart are not the same function
+PROMPT_TOKENS = 6
 
 
 @dataclass
@@ -40,8 +38,8 @@ class Trial:
     """One method on one model.
 
     load: a freshly loaded base model, the same every time, new heads included. attachment: what the method is told.
-    batch: a training batch on the model's device, labels included. learning_rate: large enough to see the loss fall
-    in a dozen steps. folder: for what is saved.
+    batch: a training batch on the model's device, labels included. folder: for what is saved. reference: the same
+    model with weights that are not quantized, to judge merging by; None where `load`'s are not, or none is there.
     """
 
     method: Method
@@ -49,23 +47,46 @@ class Trial:
     attachment: Attachment
     batch: dict[str, torch.Tensor]
     folder: Path
-    learning_rate: float = 1e-2
+    reference: Callable[[], PreTrainedModel] | None = None
     checks: list[Check] = field(default_factory=list)
 
     def run(self) -> list[Check]:
-        """All checks, in order. Raises Unsupported where the method cannot be attached, and whatever else breaks it."""
-        base = self.load()
-        base_logits = self.logits(base)
-        model = self.method.attach(base, self.attachment)
-        self._counted(model)
-        self._trained(model)
-        tuned_logits = self.logits(model)
-        self._reloaded(model, tuned_logits)
-        self._turned_off(model, base_logits)
-        self._generated(model)
+        """All checks, in the order of CHECKS. Raises Unsupported where the method cannot be attached, and whatever else breaks it.
+
+        What was found until then is in `checks`.
+        """
+        tuned = self._trained()
+        logits = self.logits(tuned.model)
+        self._turned_off(tuned.model)
+        self._reloaded(tuned.model, logits)
         self._checkpointed()
-        self._merged(model, tuned_logits)
+        self._generated(tuned.model)
+        self._padded(tuned.model)
+        self._merged(tuned.model)
         return self.checks
+
+    @cached_property
+    def base(self) -> PreTrainedModel:
+        """The base model, for what the method is compared with; nothing is attached to it."""
+        return self.load()
+
+    @cached_property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """The batch without what is there for the method's own loss alone."""
+        return {name: tensor for name, tensor in self.batch.items() if accepted(self.base, name)}
+
+    @cached_property
+    def base_logits(self) -> torch.Tensor:
+        """What the base answers."""
+        return self.logits(self.base)
+
+    def attached(self, checkpointing: bool = False) -> Any:
+        """A fresh base with the method attached, the same every time."""
+        import torch
+
+        base = self.load()
+        torch.manual_seed(self.attachment.seed)
+        return self.method.attach(base, replace(self.attachment, gradient_checkpointing=checkpointing))
 
     def logits(self, model: Any) -> torch.Tensor:
         """The model's logits of the batch in eval mode, those of virtual tokens left out; fp32."""
@@ -73,18 +94,34 @@ class Trial:
 
         model.eval()
         with torch.no_grad():
-            logits = model(**self.batch).logits.float()
-        length = self.batch["labels"].shape[-1]
-        return logits if self.attachment.head == "sequence-classification" else logits[:, -length:]
+            logits = model(**self.inputs).logits.float()
+        return logits if self.attachment.head == "sequence-classification" else logits[:, -self.batch["labels"].shape[-1] :]
 
     def loss(self, model: Any) -> torch.Tensor:
-        """The method's training loss of the batch."""
+        """The method's training loss of the batch, in training mode and with the same dropout every time."""
+        import torch
+
+        model.train()
+        torch.manual_seed(self.attachment.seed)
         own = self.method.loss(model, dict(self.batch))
-        loss: torch.Tensor = model(**self.batch).loss if own is None else own
+        loss: torch.Tensor = model(**self.inputs).loss if own is None else own
         return loss
 
-    def _note(self, name: str, passed: bool | None, detail: str) -> None:
-        self.checks.append(Check(name, passed, detail))
+    def _note(self, name: CheckName, passed: bool | None, detail: str) -> None:
+        self.checks.append(Check(name=name, passed=passed, detail=detail))
+
+    def _trained(self) -> Tuned:
+        """counts, trains, gradients, moves, frozen."""
+        self._counted(self.attached())
+        tuned = best_tuned(self._tuned)
+        first, *_, last = tuned.losses
+        self._note(
+            "trains", tuned.fall > LEAST_FALL, f"loss {first:.4g} to {last:.4g} in {STEPS} steps at a learning rate of {tuned.learning_rate:g}"
+        )
+        self._note("gradients", tuned.finite, "finite" if tuned.finite else "none, or not finite")
+        self._note("moves", not tuned.unmoved, _some("unmoved", tuned.unmoved) or "all that should train changed")
+        self._note("frozen", not tuned.moved, _some("changed", tuned.moved) or "all that should stay is the same, bit by bit")
+        return tuned
 
     def _counted(self, model: Any) -> None:
         trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -95,34 +132,34 @@ class Trial:
             return
         self._note("counts", trainable == expected, f"{trainable:,} trainable parameters, {expected:,} by formula")
 
-    def _trained(self, model: Any) -> None:
-        """A dozen AdamW steps on one batch, dropout off so that the loss has no noise."""
+    def _tuned(self, learning_rate: float) -> Tuned:
         import torch
 
-        frozen = _digests(model, trainable=False)
-        before = _digests(model, trainable=True)
-        tunable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        groups = self.method.parameter_groups(model, self.learning_rate, 0.0) or [{"params": tunable}]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, weight_decay=0.0)
-        model.eval()
-        losses, finite = [], True
-        for step in range(1, STEPS + 1):
-            optimizer.zero_grad()
-            loss = self.loss(model)
-            loss.backward()
-            gradients = [parameter.grad for parameter in tunable if parameter.grad is not None]
-            finite = finite and bool(gradients) and all(bool(gradient.isfinite().all()) for gradient in gradients)
-            optimizer.step()
-            self.method.after_step(model, step)
-            losses.append(float(loss.detach()))
-        with torch.no_grad():
-            losses.append(float(self.loss(model)))
-        self._note("trains", losses[-1] < losses[0], f"loss {losses[0]:.4g} to {losses[-1]:.4g} in {STEPS} steps")
-        self._note("gradients", finite, "finite" if finite else "none, or not finite")
-        unmoved = [name for name, digest in _digests(model, trainable=True).items() if before.get(name) == digest]
-        moved = [name for name, digest in _digests(model, trainable=False).items() if frozen.get(name, digest) != digest]
-        self._note("moves", not unmoved, f"unmoved: {unmoved[:3]}" if unmoved else "all that should train changed")
-        self._note("frozen", not moved, f"changed: {moved[:3]}" if moved else "all that should stay is the same, bit by bit")
+        base = self.load()
+        parameters = frozenset(map(id, base.parameters()))
+        torch.manual_seed(self.attachment.seed)
+        model = self.method.attach(base, self.attachment)
+        return tune(self.method, model, self.loss, parameters, learning_rate)
+
+    @cached_property
+    def _quantization(self) -> float | None:
+        """The relative error that storing the base's weights quantized makes; None where they are not, or without reference."""
+        if self.reference is None:
+            return None
+        return relative_error(last_hidden_states(self.base, self.inputs), last_hidden_states(self.reference(), self.inputs))
+
+    @property
+    def _head(self) -> list[str]:
+        return head_modules(self.base) if self.attachment.head == "sequence-classification" else []
+
+    def _turned_off(self, model: Any) -> None:
+        try:
+            with self.method.off(model):
+                logits = self.logits(model)
+        except Unsupported as reason:
+            self._note("turns_off", None, str(reason))
+            return
+        self._compare("turns_off", logits, self.base_logits, 0.0)
 
     def _reloaded(self, model: Any, tuned: torch.Tensor) -> None:
         try:
@@ -133,97 +170,80 @@ class Trial:
             return
         self._compare("reloads", self.logits(again), tuned, SAME)
 
-    def _turned_off(self, model: Any, base: torch.Tensor) -> None:
-        try:
-            with self.method.off(model):
-                logits = self.logits(model)
-        except Unsupported as reason:
-            self._note("turns_off", None, str(reason))
+    def _checkpointed(self) -> None:
+        """Recomputing activations gives the gradients that keeping them gives."""
+        if not self.base.supports_gradient_checkpointing:
+            self._note("checkpoints", None, f"transformers recomputes no activations of {self.attachment.model.model_type} models")
             return
-        self._compare("turns_off", logits, base, 0.0)
+        try:
+            again = self._gradients(self.attached(checkpointing=True), checkpointing=True)
+        except Unsupported as reason:
+            self._note("checkpoints", None, str(reason))
+            return
+        plain = self._gradients(self.attached(), checkpointing=False)
+        worst = max((float((plain[name] - again[name]).abs().max()) for name in plain if name in again), default=0.0)
+        scale = max((float(gradient.abs().max()) for gradient in plain.values()), default=0.0)
+        missing = sorted(set(plain) - set(again))
+        passed = not missing and worst <= SAME_PATH * scale
+        self._note("checkpoints", passed, _some("no gradient", missing) or f"gradients differ by {worst:.2g} of {scale:.2g}")
 
-    def _merged(self, model: Any, tuned: torch.Tensor) -> None:
+    def _gradients(self, model: Any, checkpointing: bool) -> dict[str, torch.Tensor]:
+        if checkpointing:
+            model.gradient_checkpointing_enable(REENTRANT)
+        self.loss(model).backward()
+        return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+    def _generated(self, model: Any) -> None:
+        if self.attachment.head == "sequence-classification":
+            self._note("generates", None, "a classification model generates nothing")
+            return
+        self._compare_with_base("generates", difference_by_cache, model)
+
+    def _padded(self, model: Any) -> None:
+        if self.attachment.head != "causal-lm":
+            self._note("pads", None, "only decoders are padded on the left")
+            return
+        self._compare_with_base("pads", difference_by_padding, model)
+
+    def _compare_with_base(self, name: CheckName, difference: Callable[[Any, torch.Tensor], float], model: Any) -> None:
+        """Holds against the method only what it differs by more than twice as much as its base does."""
+        prompt = self.batch["input_ids"][:1, :PROMPT_TOKENS]
+        of_base = difference(self.base, prompt)
+        if self.attachment.scheme.rounds_activations and self._quantization is not None:
+            of_base = max(of_base, self._quantization)  # a rounding that goes the other way moves everything behind it
+        if of_base > BROKEN_BASE:
+            self._note(name, None, f"the base model's own logits differ by {of_base:.2g} of the largest")
+            return
+        allowed, found = max(SAME_PATH, 2 * of_base), difference(model, prompt)
+        self._note(name, found <= allowed, f"logits differ by {found:.2g} of the largest; {allowed:.2g} is allowed")
+
+    def _merged(self, model: Any) -> None:
+        head = tuned_head(model, self._head)
+        tuned = last_hidden_states(model, self.inputs)
         try:
             merged = self.method.merged(model)
         except Unsupported as reason:
             self._note("merges", None, str(reason))
             return
-        tolerance = REQUANTIZED_TOLERANCE if self.attachment.scheme.quantizes else MERGE_TOLERANCE
-        self._compare("merges", self.logits(merged), tuned, tolerance)
-
-    def _generated(self, model: Any) -> None:
-        """Greedy decoding with the cache gives what full forward passes give, and padding on the left changes nothing."""
-        if self.attachment.head != "causal-lm":
-            self._note("generates", None, "tried on decoders only")
+        missing = lost(merged, head)
+        if missing:
+            self._note("merges", False, _some("not as tuned in the merged model", missing))
             return
-        import torch
+        if self.attachment.scheme.quantizes and self._quantization is None:
+            self._note("merges", None, "no weights in full precision to judge it by")
+            return
+        untuned = last_hidden_states(self.base, self.inputs)
+        error = relative_error(last_hidden_states(merged, self.inputs), tuned)
+        nearness = Nearness(error, relative_error(untuned, tuned), self._quantization)
+        self._note("merges", nearness.passed, str(nearness))
 
-        model.eval()
-        prompt = self.batch["input_ids"][:1, :6]
-        with torch.no_grad():
-            cached = model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=4, min_new_tokens=4, do_sample=False)
-            text = prompt
-            for _ in range(4):
-                following = model(input_ids=text, attention_mask=torch.ones_like(text)).logits[:, -1:].argmax(dim=-1)
-                text = torch.cat([text, following], dim=1)
-        same = torch.equal(cached[:, -4:], text[:, -4:])
-        self._note("generates", same, "with the cache as without" if same else f"with the cache {cached[0, -4:].tolist()}, without {text[0, -4:].tolist()}")
-
-    def _checkpointed(self) -> None:
-        """Recomputing activations gives the gradients that keeping them gives."""
-        plain = self._gradients(checkpointing=False)
-        again = self._gradients(checkpointing=True)
-        worst = max((float((plain[name] - again[name]).abs().max()) for name in plain if name in again), default=0.0)
-        scale = max((float(gradient.abs().max()) for gradient in plain.values()), default=0.0)
-        missing = sorted(set(plain) - set(again))
-        passed = not missing and worst <= 1e-3 * scale
-        self._note("checkpoints", passed, f"no gradient for {missing[:3]}" if missing else f"gradients differ by {worst:.2g} of {scale:.2g}")
-
-    def _gradients(self, checkpointing: bool) -> dict[str, torch.Tensor]:
-        import torch
-
-        torch.manual_seed(self.attachment.seed)
-        model = self.method.attach(self.load(), replace(self.attachment, gradient_checkpointing=checkpointing))
-        if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
-        model.train()
-        with _without_dropout(model):
-            self.loss(model).backward()
-        return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
-
-    def _compare(self, name: str, logits: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
+    def _compare(self, name: CheckName, logits: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
         """tolerance: of the largest expected logit; 0 asks for the same bits."""
         difference = float((logits - expected).abs().max())
         limit = tolerance * float(expected.abs().max())
         self._note(name, difference <= limit, f"logits differ by {difference:.2g}; {limit:.2g} is allowed")
 
 
-@contextmanager
-def _without_dropout(model: Any) -> Iterator[None]:
-    """Training mode with every dropout off: checkpointing is active only in training mode."""
-    import torch
-
-    dropouts = [module for module in model.modules() if isinstance(module, torch.nn.Dropout)]
-    rates = [module.p for module in dropouts]
-    for module in dropouts:
-        module.p = 0.0
-    try:
-        yield
-    finally:
-        for module, rate in zip(dropouts, rates, strict=True):
-            module.p = rate
-
-
-def _digests(model: Any, trainable: bool) -> dict[str, str]:
-    """A hash of the bytes of every parameter that requires gradients, or of every one that does not."""
-    return {
-        name: hashlib.sha256(parameter.detach().cpu().contiguous().view(-1).view(_bytes()).numpy().tobytes()).hexdigest()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad == trainable
-    }
-
-
-def _bytes() -> Any:
-    import torch
-
-    return torch.uint8
+def _some(what: str, names: Sequence[str]) -> str:
+    """The first names and how many there are; nothing for none."""
+    return f"{what}: {', '.join(names[:2])}" + (f" and {len(names) - 2} more" if len(names) > 2 else "") if names else ""

@@ -39,6 +39,12 @@ class Module:
         """Whether it is a weight matrix that multiplies activations."""
         return self.kind in ("linear", "conv1d")
 
+    @property
+    def parameters(self) -> int:
+        """Its weight and its biases; a tied weight counts wherever it is used."""
+        weight = self.in_features if self.kind == "norm" else self.in_features * self.out_features
+        return weight + self.biases
+
 
 @dataclass(frozen=True)
 class Anatomy:

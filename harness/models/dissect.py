@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from harness.models.anatomy import Anatomy, Module, ModuleKind
-from harness.models.families import FAMILIES, kind_of
+from harness.models.families import FAMILIES, kind_of, stack_of
 from harness.models.sizes import numel
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _module(name: str, module: Any, model_type: str, kind: str, head: list[str])
         biases=0 if bias is None else bias.numel(),
         part=family.part(name) if family is not None and layer is not None and not in_head else None,
         layer=int(layer[1]) if layer is not None else None,
-        stack="encoder" if kind == "encoder" or re.search(r"(^|\.)encoder\.", name) else "decoder",
+        stack=stack_of(name, kind),
         in_head=in_head,
     )
 

@@ -5,6 +5,7 @@ Methods attach to parts (`query`, `ffn_out`), never to names, so that one defini
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -101,6 +102,16 @@ FAMILIES: dict[str, Family] = {
     "mt5": Family("encoder-decoder", _T5),
     "t5": Family("encoder-decoder", _T5),
 }  # fmt: skip
+
+
+def stack_of(name: str, kind: str) -> str:
+    """`encoder` or `decoder`: the stack that the module of that full name belongs to, in a model of that kind."""
+    return "encoder" if kind == "encoder" or re.search(r"(^|\.)encoder\.", name) else "decoder"
+
+
+def is_cross_attention(name: str) -> bool:
+    """Whether the module of that full name is, or is in, a decoder's attention to its encoder."""
+    return re.search(r"(^|\.)(EncDecAttention|encoder_attn|crossattention)(\.|$)", name) is not None
 
 
 def kind_of(model_type: str, architectures: list[str], is_encoder_decoder: bool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,11 +56,12 @@ def _key(request: dict[str, Any]) -> str:
 
 
 def _built(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    done = subprocess.run(  # noqa: S603 - our own module in our own interpreter
+    done = subprocess.run(
         [sys.executable, "-m", "harness.models.skeletons"], input=json.dumps(requests), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise HarnessError(f"cannot size the models of this suite: {' '.join(done.stderr.split())[-600:]}")
+        words = re.split(r"\n(?=[\w.]*Error: )", done.stderr)[-1]  # of a traceback, what it ends with
+        raise HarnessError(f"cannot size the models of this suite: {' '.join(words.split())[:400]}")
     built: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return built
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from harness.errors import RequestError, UnknownName
@@ -71,3 +72,8 @@ def _check_model_folder(folder: Path, allow_pickle: bool) -> None:
         )
     if not pickles:
         raise RequestError(f"model folder {folder} has no weights: expected *.safetensors")
+
+
+def cache_folder() -> Path:
+    """Where what is made of models is kept between runs: $HARNESS_CACHE, else ~/.cache/harness."""
+    return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "harness")

@@ -20,6 +20,8 @@ class Scheme(Config):
 
     quantizes: whether weights are stored in fewer bits. tunable_weights: whether the stored weights can be
     trained themselves (full tuning). kbit: whether peft.prepare_model_for_kbit_training is due before training.
+    rounds_activations: whether products are taken with rounded activations, so that the same function in another way
+    (with a cache, padded) is not the same to the last digits.
     """
 
     scheme: str = identity(description="the scheme's registered name")
@@ -28,6 +30,7 @@ class Scheme(Config):
     quantizes: ClassVar[bool] = True
     tunable_weights: ClassVar[bool] = False
     kbit: ClassVar[bool] = True
+    rounds_activations: ClassVar[bool] = False
 
     def unsupported(self, model: ModelFacts | None) -> str | None:
         """Why this scheme cannot store that model, or None. Called by the plan, without torch."""

@@ -38,6 +38,8 @@ class BitsAndBytes(Scheme):
 class Int8(BitsAndBytes):
     """LLM.int8(): vector-wise int8, outlier feature dimensions in 16 bit. Source: arXiv 2208.07339, sec. 3."""
 
+    rounds_activations: ClassVar[bool] = True
+
     threshold: float = identity(6.0, ge=0, description="activations beyond this are outliers, computed in 16 bit; 0: no decomposition")
     has_fp16_weight: bool = identity(False, description="keep 16-bit main weights beside the int8 ones")
 

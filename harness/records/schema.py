@@ -7,7 +7,7 @@ measured, and then a note says why; it is never 0, -1 or NaN.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,8 +15,12 @@ SCHEMA_VERSION = 1
 
 Status = Literal["ok", "oom", "diverged", "failed", "timeout", "unsupported"]
 When = Literal["before", "after", "merged"]
-PhaseName = Literal["load", "quantize", "attach", "train", "evaluate", "generate", "merge"]
-PHASES: tuple[PhaseName, ...] = ("load", "quantize", "attach", "train", "evaluate", "generate", "merge")
+PhaseName = Literal["load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe"]
+PHASES: tuple[PhaseName, ...] = ("load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe")
+CheckName = Literal[
+    "counts", "trains", "gradients", "moves", "frozen", "turns_off", "reloads", "checkpoints", "generates", "pads", "merges"
+]  # fmt: skip
+CHECKS: tuple[CheckName, ...] = get_args(CheckName)  # in the order in which they are made
 
 
 class Part(BaseModel):
@@ -149,6 +153,14 @@ class Sizes(Part):
     adapter_bytes: int | None = None
 
 
+class Check(Part):
+    """One thing that was looked at when a method was tried on a model."""
+
+    name: CheckName
+    passed: bool | None = Field(description="None: it does not apply here, and the detail says why")
+    detail: str
+
+
 class Git(Part):
     """The state of the working tree that the run was started in."""
 
@@ -188,6 +200,7 @@ class Record(Part):
     latency: list[Latency] = Field(default_factory=list)
     energy: Energy = Field(default_factory=Energy)
     sizes: Sizes = Field(default_factory=Sizes)
+    probe: list[Check] | None = Field(default=None, description="what was found by a cell that tries its method out instead of training to the end")
     environment: Environment
     started: datetime
     finished: datetime
@@ -205,4 +218,5 @@ class CellResult(Part):
     training: Training | None = None
     latency: list[Latency] = Field(default_factory=list)
     sizes: Sizes = Field(default_factory=Sizes)
+    probe: list[Check] | None = None
     notes: list[str] = Field(default_factory=list)

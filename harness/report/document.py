@@ -21,6 +21,7 @@ from harness.analysis.table import Table, entries, name_columns
 from harness.analysis.tables import result_tables
 from harness.analysis.tuning import tuning_table
 from harness.report.plots import Figure, figures
+from harness.report.rank_maps import rank_figures
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Document:
         parts = [self.answer, self.schemes, *self.results, self.claims, self.tuning, self.cost, self.problems]
         parts += [*self.parts, self.notes, self.protocols, self.environment]
         return [table for table in parts if table is not None]
+
+    @cached_property
+    def rank_figures(self) -> list[Figure]:
+        """Where ranks went, as heat maps; drawn when a format first asks for them."""
+        return rank_figures(self.run)
 
     @cached_property
     def figures(self) -> list[Figure]:

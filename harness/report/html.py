@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
 from harness.report.document import Document
+from harness.report.plots import Figure
 from harness.report.templates import environment
 
 
@@ -20,9 +22,13 @@ class Html(ReportFormat):
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes report.html."""
         path = out / "report.html"
-        plots = [(figure, inline_svg(figure.svg, figure.name)) for figure in document.figures]
-        write_atomically(path, environment(None).get_template("report.html.j2").render(report=document, plots=plots))
+        template = environment(None).get_template("report.html.j2")
+        write_atomically(path, template.render(report=document, plots=_inlined(document.figures), ranks=_inlined(document.rank_figures)))
         return [path]
+
+
+def _inlined(figures: Sequence[Figure]) -> list[tuple[Figure, Markup]]:
+    return [(figure, inline_svg(figure.svg, figure.name)) for figure in figures]
 
 
 def inline_svg(svg: str, prefix: str) -> Markup:

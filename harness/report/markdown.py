@@ -24,7 +24,7 @@ class Markdown(ReportFormat):
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes report.md and plots/*.svg."""
         paths = []
-        for figure in document.figures:
+        for figure in [*document.figures, *document.rank_figures]:
             paths.append(out / "plots" / f"{figure.name}.svg")
             write_atomically(paths[-1], figure.svg)
         template = environment(escape_markdown).get_template("report.md.j2")

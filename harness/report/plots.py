@@ -24,6 +24,9 @@ BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 LOG_DECADES = 1.5
 PANELS_PER_FIGURE = 9
 PANEL = (3.7, 3.2)  # inches
+SETTINGS: dict[str, Any] = {  # the salt keeps the ids in the file, and so its bytes, the same
+    "svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25, "text.parse_math": False,
+}  # fmt: skip
 DEFAULT_X = "memory.peak_vram"
 
 
@@ -80,8 +83,7 @@ def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
     down = math.ceil(len(shown) / across)
     legend = 0.8 + 0.08 * max(map(len, [*styles.colours, *styles.markers]))
     width, height = PANEL[0] * across + legend, max(PANEL[1] * down, 0.3 + 0.2 * len(styles.legend()))
-    settings = {"svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25, "text.parse_math": False}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(SETTINGS):
         canvas = Canvas(figsize=(width, height), facecolor="white")
         FigureCanvasSVG(canvas)
         # by hand: matplotlib's layout engines draw everything twice more, which takes seconds for thousands of points

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from harness.measure.meter import PhaseMeter
 from harness.methods.base import Method
 from harness.methods.budget import Chosen
 from harness.models.anatomy import Anatomy
+from harness.models.source import cache_folder
 from harness.needs import ModelFacts
 from harness.records.schema import CellResult, PhaseName
 from harness.runs.cache import SharedEvaluations
 from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
-from harness.runs.phases import attach, evaluate, generate, load, train
+from harness.runs.phases import attach, evaluate, generate, load, probe, train
 from harness.suite.cell import Cell
 from harness.tasks.base import Head, TaskContext, TrainingSet
 
@@ -75,9 +75,20 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
             yield
         report(ResultSoFar(life.result))
 
-    method = cell.config.method
     with phase("load"):
         load.run(life)
+    if cell.config.measure.probe:
+        with phase("probe"):
+            probe.run(life)
+    else:
+        _live(life, phase)
+    life.result.notes.extend(meter.notes)
+    report(ResultSoFar(life.result))
+
+
+def _live(life: Life, phase: Callable[[PhaseName], AbstractContextManager[None]]) -> None:
+    """Everything from the first evaluation to the last measurement."""
+    method = life.cell.config.method
     if not evaluate.reuse(life):
         with phase("evaluate"):
             evaluate.run(life, "before")
@@ -92,13 +103,6 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
         train.save(life)
         with phase("evaluate"):
             evaluate.run(life, "after")
-    if cell.config.measure.latency is not None:
+    if life.cell.config.measure.latency is not None:
         with phase("generate"):
             generate.run(life)
-    life.result.notes.extend(meter.notes)
-    report(ResultSoFar(life.result))
-
-
-def cache_folder() -> Path:
-    """Where work is kept between runs: $HARNESS_CACHE, else ~/.cache/harness."""
-    return Path(os.environ.get("HARNESS_CACHE") or Path.home() / ".cache" / "harness")

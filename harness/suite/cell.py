@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.methods.base import Method
+from harness.methods.budget import Chosen
 from harness.models.base import ModelConfig
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
@@ -52,7 +53,7 @@ class Cell:
     """One cell of a plan.
 
     untuned_id: id of the evaluation before training, the same for all cells that share it (model, scheme, task,
-    and the seed where the head is random). unsupported: the reason why it cannot run here, None when it can.
+    and the seed where the head is random). chosen: the size that the method's budget chooses here. unsupported: the reason why it cannot run here, None when it can.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Cell:
     config: CellConfig
     untuned_id: str
     model_facts: ModelFacts | None = None
+    chosen: Chosen | None = None
     unsupported: str | None = None
 
     def record_part(self) -> CellPart:

@@ -15,6 +15,7 @@ from harness.suite.exclude import Exclusions
 from harness.suite.identity import Identities, canonical, cell_id, untuned_id
 from harness.suite.schema import Entry, Suite
 from harness.suite.settings import TrainSettings
+from harness.suite.sizes import Sizes
 from harness.suite.support import Support
 from harness.suite.sweep import Variant, train_points
 from harness.tasks.base import Task
@@ -23,8 +24,8 @@ from harness.tasks.base import Task
 class Cross:
     """Makes the cells of one suite. Equal training settings are one object, so that each is validated and hashed once."""
 
-    def __init__(self, suite: Suite, checked: Checked, support: Support, identities: Identities) -> None:
-        self._suite, self._checked, self._support, self._identities = suite, checked, support, identities
+    def __init__(self, suite: Suite, checked: Checked, support: Support, identities: Identities, sizes: Sizes) -> None:
+        self._suite, self._checked, self._support, self._identities, self._sizes = suite, checked, support, identities, sizes
         self._points = {tunes: train_points(suite.sweep, tunes) for tunes in (False, True)}
         self._settings: dict[tuple[int, int, int, bool, int], TrainSettings] = {}
         self._distinct: dict[str, TrainSettings] = {}
@@ -54,15 +55,16 @@ class Cross:
         if key not in self._settings:
             self._settings[key] = self._merged(model, method.entry, task.entry, point)
         suite, facts = self._suite, self._checked.facts[model_at]
-        config = CellConfig(
-            model.config, scheme.config, method.config, task.config, self._settings[key], suite.measure, suite.limits
-        )
-        reason = self._support.reason(facts, scheme.config, method.config, task.config)
-        head_is_random = reason is not None or self._support.random_head(facts, task.config)
+        asked, unasked = self._support.adapted(method.config, task.config)
+        config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits)
+        reason = self._support.reason(facts, scheme.config, method.config, asked) or unasked
+        chosen, unreachable = self._sizes.chosen(model.config, facts, method.config, asked) if reason is None else (None, None)
+        reason = reason or unreachable
+        head_is_random = reason is not None or self._support.random_head(facts, asked)
         return Cell(
             id=cell_id(config, labels.seed, self._identities), suite=suite.name, profile=suite.profile, labels=labels,
             config=config, untuned_id=untuned_id(config, labels.seed if head_is_random else None, self._identities),
-            model_facts=facts, unsupported=reason,
+            model_facts=facts, chosen=chosen, unsupported=reason,
         )  # fmt: skip
 
     def _merged(self, *parts: Any) -> TrainSettings:

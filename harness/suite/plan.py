@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from harness.errors import Problem, SuiteError
+from harness.models.source import cache_folder
 from harness.needs import Machine
 from harness.suite.cell import Cell
 from harness.suite.check import check
+from harness.suite.compatibility import known_problems
 from harness.suite.cross import Cross
 from harness.suite.exclude import Exclusions, matches, place
 from harness.suite.identity import Identities
 from harness.suite.nodes import KeyPath
 from harness.suite.schema import Measured, Suite
+from harness.suite.sizes import Sizes
 from harness.suite.support import Support
 
 SharedKind: TypeAlias = Literal["untuned evaluation"]
@@ -47,6 +50,12 @@ class Plan:
         return [cell for cell in self.cells if cell.unsupported is not None]
 
     @property
+    def sizes(self) -> list[str]:
+        """What budgets chose, a line for each model and method: `roberta-large / lora: r 6 trains 294,912 parameters, ...`."""
+        lines = (f"{cell.labels.model} / {cell.labels.method}: {cell.chosen}" for cell in self.cells if cell.chosen is not None)
+        return list(dict.fromkeys(lines))
+
+    @property
     def evaluations_saved(self) -> int:
         """Evaluations before training that a cell takes from another one; cells that train nothing make their own."""
         tuning = {cell.id for cell in self.cells if cell.config.method.tunes}
@@ -58,14 +67,16 @@ def make_plan(suite: Suite, machine: Machine) -> Plan:
     identities = Identities()
     checked = check(suite, identities)
     exclusions = Exclusions(suite.exclude)
-    cells = list(Cross(suite, checked, Support(machine), identities).cells(exclusions))
+    support = Support(machine)
+    sizes = Sizes(suite, checked, support, cache_folder())
+    cells = list(Cross(suite, checked, support, identities, sizes).cells(exclusions))
     if not cells:
         raise SuiteError([suite.problem(("exclude",), "every cell is excluded: there is nothing to run")])
     duplicates = list(_duplicates(suite, cells))
     if duplicates:
         raise SuiteError(duplicates)
     problems = [suite.problem(("exclude", index), "matches no cell, so it excludes nothing") for index in exclusions.unused()]
-    return Plan(suite.name, suite.profile, cells, _shared(cells), problems + list(_unmatched(suite, cells)))
+    return Plan(suite.name, suite.profile, cells, _shared(cells), [*problems, *_unmatched(suite, cells), *known_problems(suite, cells)])
 
 
 def _duplicates(suite: Suite, cells: Iterable[Cell]) -> Iterator[Problem]:

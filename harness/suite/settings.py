@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, model_validator
-
-from harness.fields import Config, identity, runtime
+from harness.fields import Config, OpenConfig, identity, runtime
 from harness.records.schema import PhaseName
-from harness.suite.training_arguments import check_extra_arguments
+from harness.suite.training_arguments import argument_problems, decided_reason, installed_arguments
 
 
-class TrainSettings(Config):
+class TrainSettings(OpenConfig):
     """How cells are trained: transformers' TrainingArguments by their own names, and `max_length`.
 
     The fields declared here have a default of ours; every other TrainingArguments name of the installed
     transformers may be given too and is handed over verbatim. What the harness itself decides (output_dir,
     seed, evaluation, saving, reporting) is refused.
     """
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
     max_length: int = identity(256, ge=1, description="longest training and classification input in tokens, at most the model's context; ours, not transformers'")
     num_train_epochs: float = identity(3.0, gt=0, description="passes over the training rows, unless max_steps is given")
@@ -38,14 +35,14 @@ class TrainSettings(Config):
     gradient_checkpointing: bool = identity(False, description="recompute activations in the backward pass")
     logging_steps: int = runtime(10, ge=1, description="optimizer steps between two losses in training.jsonl")
 
-    @model_validator(mode="after")
-    def _extra_arguments_are_transformers(self) -> TrainSettings:
-        check_extra_arguments(self.model_extra or {})
-        return self
+    @classmethod
+    def further_problems(cls, given: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with each further TrainingArguments value."""
+        return argument_problems({name: value for name, value in given.items() if name not in cls.model_fields})
 
-    def identity(self) -> dict[str, Any]:
-        """Declared identity fields and every further TrainingArguments value given."""
-        return super().identity() | dict(self.model_extra or {})
+    def further_names(self) -> list[str]:
+        """Every other TrainingArguments name that a suite may give."""
+        return [name for name in installed_arguments() if name not in type(self).model_fields and decided_reason(name) is None]
 
 
 class LatencySettings(Config):
@@ -63,6 +60,12 @@ class MeasureSettings(Config):
     warmup_steps: int = identity(5, ge=0, description="optimizer steps dropped before step times and rates are taken")
     sample_ms: float = runtime(10.0, gt=0, description="period of the telemetry sampler in milliseconds")
     latency: LatencySettings | None = identity(None, description="measure generation; null: don't")
+    probe: bool = identity(False, description="try the method out instead of training to the end: does it save, reload, turn off, merge?")
+
+    def identity(self) -> dict[str, Any]:
+        """See Config.identity; a cell that is no probe keeps the id that it had before there were probes."""
+        values = super().identity()
+        return values if self.probe else {name: value for name, value in values.items() if name != "probe"}
 
 
 class LimitSettings(Config):

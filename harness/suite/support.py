@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from harness.errors import Unsupported
 from harness.fields import Config
 from harness.methods.base import Method
 from harness.needs import Machine, ModelFacts, Needs
@@ -36,6 +37,17 @@ class Support:
             or (nothing if method.tunes and not task.trainable else None)
             or self._once(lambda: task.unsupported(facts, method.tunes), "task", facts, task, also=method.tunes)
         )
+
+    def adapted(self, method: Method, task: Task) -> tuple[Task, str | None]:
+        """The task as the method does it; with the reason, and unchanged, where the method cannot do it."""
+
+        def ask() -> tuple[Task, str | None]:
+            try:
+                return method.adapted(task), None
+            except Unsupported as reason:
+                return task, str(reason)
+
+        return self._once(ask, "adapted", None, method, task)
 
     def random_head(self, facts: ModelFacts | None, task: Task) -> bool:
         """Whether the model gets a freshly initialised head for the task; assumed where the model is not known."""

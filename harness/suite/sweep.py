@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from harness.errors import Problem, nearest
-from harness.fields import Config
+from harness.fields import Config, OpenConfig
 from harness.suite.entries import METHOD_AXIS, TASK_AXIS, Axis, resolved_folder
 from harness.suite.nodes import KeyPath, MappingNode, Node, SequenceNode, as_node, key_text, problem
 from harness.suite.schema import Entry
@@ -65,8 +65,9 @@ def points(sweep: Sweep, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def sweepable_fields(config: Config, axis: Axis[Any]) -> list[str]:
-    """The fields of an entry that a sweep may set: all but its registered name."""
-    return [field for field in type(config).model_fields if field != axis.kind]
+    """The fields of an entry that a sweep may set: all but its registered name, those of its library included."""
+    further = config.further_names() if isinstance(config, OpenConfig) else []
+    return [*(field for field in type(config).model_fields if field != axis.kind), *further]
 
 
 def read_sweep(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from pydantic_core import PydanticCustomError
-
-from harness.errors import HarnessError, nearest
+from harness.declared import Declared, declared_fields
+from harness.errors import nearest
 
 #: What the harness decides itself, by reason; a `*` stands for the rest of a name.
 DECIDED_BY_THE_HARNESS: Mapping[str, tuple[str, ...]] = {
@@ -45,19 +41,6 @@ DECIDED_BY_THE_HARNESS: Mapping[str, tuple[str, ...]] = {
     "give gradient_checkpointing, the name that every supported transformers knows": ("activation_checkpointing*",),
 }  # fmt: skip
 
-_TYPE_WORDS = {
-    "bool": "true or false", "int": "an integer", "float": "a number", "str": "text", "list": "a list",
-    "dict": "a mapping", "None": "null",
-}  # fmt: skip
-
-
-def check_extra_arguments(extras: Mapping[str, Any]) -> None:
-    """Raises PydanticCustomError unless every name is a TrainingArguments name that a suite may give, of a fitting type."""
-    problems = argument_problems(extras)
-    if problems:
-        text = "; ".join(f"{name}: {message}" for name, message in problems.items())
-        raise PydanticCustomError("training_argument", "{text}", {"text": text, "problems": problems})
-
 
 def argument_problems(extras: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with each of these training arguments, by name; empty when nothing is."""
@@ -75,11 +58,7 @@ def _problem(name: str, value: Any) -> str | None:
         guess = nearest(name, allowed)
         hint = f"; did you mean {guess}?" if guess else ""
         return f"unknown key: neither a setting of ours nor a TrainingArguments name of the installed transformers{hint}"
-    types = known[name]
-    if types and not _fits(value, types):
-        words = " or ".join(_TYPE_WORDS[word] for word in _TYPE_WORDS if word in types)
-        return f"expected {words}, found {value!r}"
-    return None
+    return known[name].misfit(value)
 
 
 def decided_reason(name: str) -> str | None:
@@ -90,61 +69,10 @@ def decided_reason(name: str) -> str | None:
     return None
 
 
-def _fits(value: Any, types: frozenset[str]) -> bool:
-    if value is None:
-        return "None" in types
-    if isinstance(value, bool):
-        return "bool" in types
-    if isinstance(value, int):
-        return bool({"int", "float"} & types)
-    return type(value).__name__ in types
-
-
 @lru_cache(maxsize=1)
-def installed_arguments() -> dict[str, frozenset[str]]:
-    """Name -> the simple types it takes (`bool`, `int`, `float`, `str`, `list`, `dict`, `None`; empty: not known).
+def installed_arguments() -> dict[str, Declared]:
+    """The fields of the installed TrainingArguments by name.
 
     Raises HarnessError where transformers is missing or its TrainingArguments is not where it used to be.
     """
-    spec = find_spec("transformers")
-    if spec is None or not spec.submodule_search_locations:
-        raise HarnessError("transformers is not installed: training arguments cannot be checked")
-    source = Path(spec.submodule_search_locations[0]) / "training_args.py"
-    try:
-        tree = ast.parse(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HarnessError(f"cannot read {source}: {error.strerror}; is this transformers supported?") from error
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments":
-            return {name: frozenset(_simple_types(annotation)) for name, annotation in _fields(node)}
-    raise HarnessError(f"{source} has no class TrainingArguments; is this transformers supported?")
-
-
-def _fields(cls: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
-    for node in cls.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and not node.target.id.startswith("_"):
-            yield node.target.id, node.annotation
-
-
-def _simple_types(annotation: ast.expr) -> Iterator[str]:
-    """The simple types in an annotation: unions are taken apart, `Optional[X]` too; other classes are left out."""
-    match annotation:
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            yield from _simple_types(left)
-            yield from _simple_types(right)
-        case ast.Subscript(value=ast.Name(id="Optional" | "Union" as word), slice=inner):
-            parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            for part in parts:
-                yield from _simple_types(part)
-            if word == "Optional":
-                yield "None"
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Constant(value=value)):
-            yield type(value).__name__
-        case ast.Subscript(value=container):
-            yield from _simple_types(container)
-        case ast.Name(id=name) if name in _TYPE_WORDS:
-            yield name
-        case ast.Constant(value=None):
-            yield "None"
-        case ast.Constant(value=str() as text):
-            yield from _simple_types(ast.parse(text, mode="eval").body)
+    return declared_fields("transformers.training_args", "TrainingArguments")

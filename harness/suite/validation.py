@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import Problem, nearest
+from harness.fields import FURTHER_FIELD, OpenConfig
 from harness.suite.nodes import (
     KeyPath,
     MappingNode,
@@ -21,8 +22,6 @@ from harness.suite.nodes import (
     plain,
     problem,
 )
-from harness.suite.settings import TrainSettings
-from harness.suite.training_arguments import argument_problems
 from harness.suite.yaml_nodes import described
 
 M = TypeVar("M", bound=BaseModel)
@@ -52,24 +51,24 @@ def validated(
         instance = cls.model_validate_json(json.dumps(typed(node, cls)), strict=True)
     except ValidationError as error:
         found = _problems(error, cls, node, root, path, also_known)
-    for below, train in _train_sections(cls, node):
-        extras = {key: plain(value) for key, value in train.values.items() if key not in TrainSettings.model_fields}
-        for name, message in argument_problems(extras).items():
+    for below, open_cls, section in _open_sections(cls, node):
+        given = {key: plain(value) for key, value in section.values.items()}
+        for name, message in open_cls.further_problems(given).items():
             found.append(problem(root, (*path, *below, name), message, key=True))
     problems += found
     return None if found else instance
 
 
-def _train_sections(cls: type[BaseModel], node: Node) -> Iterator[tuple[KeyPath, MappingNode]]:
-    """Training settings at or below `node`: their own check of further arguments is not reached when a field is wrong."""
+def _open_sections(cls: type[BaseModel], node: Node) -> Iterator[tuple[KeyPath, type[OpenConfig], MappingNode]]:
+    """Sections at or below `node` with further fields: their own check of these is not reached when a declared field is wrong."""
     if not isinstance(node, MappingNode):
         return
-    if cls is TrainSettings:
-        yield (), node
+    if issubclass(cls, OpenConfig):
+        yield (), cls, node
     for name, field in cls.model_fields.items():
         model = _model(field.annotation)
         if model is not None and name in node.values:
-            yield from (((name, *below), train) for below, train in _train_sections(model, node.values[name]))
+            yield from (((name, *below), found, section) for below, found, section in _open_sections(model, node.values[name]))
 
 
 def typed(node: Node, annotation: Any) -> Any:
@@ -126,7 +125,7 @@ def _problems(
     for detail in error.errors(include_url=False):
         location: KeyPath = detail["loc"]
         kind, context = detail["type"], detail.get("ctx", {})
-        if kind == "training_argument":
+        if kind == FURTHER_FIELD:
             continue
         if kind == "extra_forbidden":
             known = [*_fields(cls, location[:-1]), *(also_known if len(location) == 1 else ())]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TASKS: Registry[Task]
+IGNORED_LABEL = -100  # torch's cross-entropy skips it
+CHOICE_KEYS = ("question", "right")  # what a batch with choices holds beside what the model reads
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class TaskContext:
     """What a task is told about the cell it works in.
 
     max_length: longest training or classification input in tokens (the suite's train.max_length, never more
-    than the model's context). progress(done, total): call it while evaluating. notes: append whatever the
+    than the model's context). choices: training rows are to carry every answer, as TrainingSet says; asked only of
+    tasks that have them. progress(done, total): call it while evaluating. notes: append whatever the
     record must tell (rows dropped, prompts that did not fit, ...).
     """
 
@@ -46,6 +49,7 @@ class TaskContext:
     max_length: int
     eval_batch_size: int
     seed: int
+    choices: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
     notes: list[str] = field(default_factory=list)
 
@@ -58,7 +62,12 @@ class TaskContext:
 @dataclass(frozen=True)
 class TrainingSet:
     """What the Trainer gets. rows: a list-like of dicts with `input_ids`, ... ; collator: rows -> padded tensors
-    (must contain `attention_mask` and `labels`; labels -100 where no loss is taken)."""
+    (must contain `attention_mask` and `labels`; labels -100 where no loss is taken).
+
+    With choices, a row is a question and becomes as many rows of the batch as it has answers. The batch then also
+    holds `question`, shape (answers,): the number of the question within the batch, and `right`, shape (questions,):
+    the batch rows of the right answers.
+    """
 
     rows: Any
     collator: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
@@ -67,7 +76,7 @@ class TrainingSet:
 class Task(Config):
     """One benchmark. A subclass declares its fields, registers its names, and trains and evaluates.
 
-    trainable: whether `training_set` exists at all.
+    trainable: whether `training_set` exists at all. has_choices: whether its rows can carry every answer.
     """
 
     task: str = identity(description="the task's registered name")
@@ -78,6 +87,7 @@ class Task(Config):
 
     needs: ClassVar[Needs] = Needs()
     trainable: ClassVar[bool] = True
+    has_choices: ClassVar[bool] = False
 
     def head(self, model: ModelFacts) -> Head:
         """The head that this task needs on that model."""

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Diverged, Unsupported
-from harness.tasks.base import TaskContext
+from harness.tasks.base import CHOICE_KEYS, IGNORED_LABEL, TaskContext
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
-
-IGNORED_LABEL = -100  # torch's cross-entropy skips it
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,26 @@ class PaddingCollator:
             else:
                 batch[name] = _pad(values, {"input_ids": self.pad_token_id, "labels": IGNORED_LABEL}.get(name, 0))
         return batch
+
+
+@dataclass(frozen=True)
+class ChoiceCollator:
+    """Questions with all their answers -> one batch, a question's answers below each other; see TrainingSet.
+
+    A question is a dict with `choices`, a list of rows as `rows` takes them, and `right`, the index of the right one.
+    """
+
+    rows: PaddingCollator
+
+    def __call__(self, questions: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        import torch
+
+        counts = [len(question["choices"]) for question in questions]
+        before = [sum(counts[:number]) for number in range(len(counts))]
+        batch = self.rows([row for question in questions for row in question["choices"]])
+        numbers = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        right = torch.tensor([start + question["right"] for start, question in zip(before, questions, strict=True)])
+        return batch | dict(zip(CHOICE_KEYS, (numbers, right), strict=True))
 
 
 def _pad(sequences: Sequence[Sequence[int]], value: int) -> torch.Tensor:

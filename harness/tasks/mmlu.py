@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.errors import DataError, Unsupported
 from harness.fields import identity
 from harness.needs import ModelFacts
 from harness.records.schema import Metric
 from harness.tasks.base import TASKS, Head, TaskContext, TrainingSet
-from harness.tasks.batches import IGNORED_LABEL, padding_collator
+from harness.tasks.batches import ChoiceCollator, padding_collator
 from harness.tasks.benchmark import BenchmarkTask, metric
 from harness.tasks.mmlu_prompts import ANSWERS, ENDING, LETTERS, few_shot_prompt
-from harness.tasks.multiple_choice import PromptTokenizer, Question, answer_scores
+from harness.tasks.multiple_choice import (
+    PromptTokenizer,
+    Question,
+    answer_scores,
+    training_choices,
+    training_row,
+)
 from harness.tasks.rows.columns import Label, Text, Texts
 from harness.tasks.rows.source import DataSet
 from harness.tasks.statistics import proportion_stderr
-
 
 MOST_SHOTS = 5  # rows of every subject in dev
 
@@ -30,6 +35,8 @@ MOST_SHOTS = 5  # rows of every subject in dev
 @TASKS.register("mmlu")
 class Mmlu(BenchmarkTask):
     """All subjects of MMLU's test split; the shots are the first of the same subject in `dev`."""
+
+    has_choices: ClassVar[bool] = True
 
     num_fewshot: int = identity(5, ge=0, le=MOST_SHOTS, description="solved examples of the subject before each question")
     train_split: str = identity("auxiliary_train", description="split that is trained on: auxiliary_train, or dev")
@@ -59,14 +66,16 @@ class Mmlu(BenchmarkTask):
         return super().unsupported(model, trains)
 
     def training_set(self, context: TaskContext) -> TrainingSet:
-        """Zero-shot prompts with the answer's letter after them; the loss is on the letter alone."""
+        """Zero-shot prompts with the answer's letter after them, or with every letter in turn; the loss is on the letter alone."""
         rows = self.training_rows(context.seed)
         tokenizer = PromptTokenizer(context, ENDING, ANSWERS)
         questions = list(tokenizer.questions([few_shot_prompt(row, []) for row in rows]))
         _note_cut(sum(question.tokens > context.max_length for question in questions), len(rows), "training prompts", context)
-        pairs = zip(questions, rows["answer"], strict=True)
-        tokenized = [_training_row(question.cut(context.max_length), answer) for question, answer in pairs]
-        return TrainingSet(tokenized, padding_collator(context))
+        pairs = [(question.cut(context.max_length), answer) for question, answer in zip(questions, rows["answer"], strict=True)]
+        collator = padding_collator(context)
+        if not context.choices:
+            return TrainingSet([training_row(question, answer) for question, answer in pairs], collator)
+        return TrainingSet([training_choices(question, answer) for question, answer in pairs], ChoiceCollator(collator))
 
     def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
         rows = self.evaluation_rows("test")
@@ -130,11 +139,3 @@ def _limit(question: Question, context: TaskContext) -> int:
 def _note_cut(count: int, total: int, what: str, context: TaskContext) -> None:
     if count:
         context.note(f"mmlu: {count} of {total} {what} were too long and lost their beginning")
-
-
-def _training_row(question: Question, answer: int) -> dict[str, Any]:
-    tokens = question.answers[answer]
-    if not question.one_text:
-        return {"input_ids": question.prompt, "labels": [*question.lead, *tokens]}
-    prompt = question.prompt.tolist()
-    return {"input_ids": [*prompt, *tokens], "labels": [IGNORED_LABEL] * len(prompt) + list(tokens)}

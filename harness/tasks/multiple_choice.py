@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.tasks.base import TaskContext
+from harness.tasks.base import IGNORED_LABEL, TaskContext
 from harness.tasks.batches import PaddingCollator, accepted, by_length, refuse_non_finite
 
 if TYPE_CHECKING:
@@ -106,6 +106,20 @@ class PromptTokenizer:
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self._tokenizer(list(texts), verbose=False)["input_ids"]
         return ids
+
+
+def training_row(question: Question, answer: int) -> dict[str, Any]:
+    """The question with one of its answers as a row to train on: the loss is on the answer's tokens alone."""
+    tokens = question.answers[answer]
+    if not question.one_text:
+        return {"input_ids": question.prompt, "labels": [*question.lead, *tokens]}
+    prompt = question.prompt.tolist()
+    return {"input_ids": [*prompt, *tokens], "labels": [IGNORED_LABEL] * len(prompt) + list(tokens)}
+
+
+def training_choices(question: Question, answer: int) -> dict[str, Any]:
+    """The question with each of its answers, and which is right: a row for ChoiceCollator."""
+    return {"choices": [training_row(question, choice) for choice in range(len(question.answers))], "right": answer}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def method(name: str, **fields: object) -> Method:
 def model_folder(family: str) -> Path:
     """The tiny checkpoint, made once in the test session's cache (tests/conftest.py sets HARNESS_CACHE)."""
     from harness.models.random_weights import materialise
-    from harness.runs.cell import cache_folder
+    from harness.models.source import cache_folder
 
     return materialise(f"tiny-{family}", ModelConfig(source=f"random:tiny-{family}", dtype="float32"), cache_folder())
 
@@ -65,7 +65,9 @@ def trial(of: Method, family: str, folder: Path, head: Head | None = None, schem
     attachment = Attachment(facts, anatomy, SCHEMES.get(scheme)(scheme=scheme), head.kind, steps, False, 0, [], tokenizer, words)
     torch.manual_seed(0)
     # a deep copy is a fresh load at a hundredth of its price; bitsandbytes' weights copy too
-    return Trial(of, lambda: copy.deepcopy(base), attachment, batch(head), folder)
+    plain = None if scheme == "none" else _loaded(family, head, "none")
+    reference = None if plain is None else lambda: copy.deepcopy(plain)
+    return Trial(of, lambda: copy.deepcopy(base), attachment, batch(head), folder, reference)
 
 
 def batch(head: Head) -> dict[str, torch.Tensor]:

@@ -80,7 +80,7 @@ def test_every_shape_builds_and_the_known_ones_have_the_published_size(shape: st
     config = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
     with torch.device("meta"):
         model = getattr(transformers, values["architectures"][0])(config)
-    assert model.num_parameters() == PUBLISHED.get(shape, model.num_parameters()) > 1e7
+    assert model.num_parameters() == PUBLISHED.get(shape, model.num_parameters()) > (1e5 if shape.startswith("tiny-") else 1e7)
 
 
 @pytest.mark.parametrize(("source", "said"), [("micro:encodr", "did you mean encoder"), ("huub:x/y", "a model source is hub:")])

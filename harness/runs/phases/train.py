@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.measure.clock import StepClock, percentiles
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 def prepare(life: Life) -> None:
     """Reads and tokenizes the training rows, so that the number of steps is known before the method is attached."""
-    life.training_set = life.cell.config.task.training_set(life.context())
+    assert life.method is not None, "size comes first"
+    life.training_set = life.cell.config.task.training_set(replace(life.context(), choices=life.method.wants_choices))
     life.steps = optimizer_steps(life.cell.config.train, life.training_set)
 
 

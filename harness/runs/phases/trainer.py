@@ -70,12 +70,13 @@ class MeasuredTrainer(transformers.Trainer):
         """transformers' own; the count is a sum that stays on the device: reading it would make every step wait."""
         mask = inputs["attention_mask"]
         self._tokens[-1] = self._tokens[-1] + mask.sum()
-        self.samples_by_step[-1] += mask.shape[0]
+        self.samples_by_step[-1] += len(inputs.get("right", mask))  # a question with all its answers is one sample
         return super().training_step(model, inputs, *rest, **named)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
         """The method's own loss where it has one."""
         loss = self._method.loss(model, inputs)
+        self.loss_is_scaled_for_ga = None if loss is None else False  # a method's loss is its batch's mean, divided by the Trainer
         return super().compute_loss(model, inputs, *rest, **named) if loss is None else loss
 
     def create_optimizer(self, *rest: Any, **named: Any) -> torch.optim.Optimizer:

@@ -1,0 +1,1 @@
+"""What a trial of a method looks at: weights bit by bit, a dozen training steps, generation."""

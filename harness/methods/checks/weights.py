@@ -1,0 +1,48 @@
+"""Weights bit by bit: what training has changed, and what it must not change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+def tuned_digests(model: Any) -> dict[str, str]:
+    """By name, a hash of the bytes of every parameter that is tuned."""
+    return {name: _digest([parameter]) for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def frozen_digests(model: Any, base: frozenset[int]) -> dict[str, str]:
+    """By name, a hash of the bytes of every weight of the base model that is not tuned. base: the id() of its parameters.
+
+    A method may keep further frozen parameters of its own (AdaLoRA counts ranks in one); they are not the base's.
+    """
+    return {
+        f"{at}.{name}": _digest(_stored(module, parameter))
+        for at, module in model.named_modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if id(parameter) in base and not parameter.requires_grad
+    }
+
+
+def _stored(module: Any, parameter: torch.Tensor) -> Iterator[torch.Tensor]:
+    """All that a weight is stored as: the tensor, and the constants that bitsandbytes keeps beside a quantized one."""
+    yield parameter
+    state = getattr(parameter, "quant_state", None)
+    if state is not None:
+        yield state.absmax
+        if state.nested:
+            yield from (state.state2.absmax, state.offset)
+    elif hasattr(parameter, "SCB"):
+        yield module.state.SCB if parameter.SCB is None else parameter.SCB  # the first forward pass moves int8's
+
+
+def _digest(tensors: Iterable[torch.Tensor]) -> str:
+    import torch
+
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

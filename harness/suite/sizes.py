@@ -1,0 +1,68 @@
+"""Budgets of a suite, solved before anything runs: which size each method takes on each model, or why none fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import TypeAlias
+
+from harness.errors import Unsupported
+from harness.methods.base import Method, SizedMethod
+from harness.methods.budget import Chosen
+from harness.models.anatomy import Anatomy
+from harness.models.base import ModelConfig
+from harness.models.skeletons import anatomies
+from harness.needs import ModelFacts
+from harness.suite.check import Checked
+from harness.suite.schema import Suite
+from harness.suite.support import Support
+from harness.tasks.base import Head, Task
+
+Body: TypeAlias = tuple[str, Head]  # a model's identity and the head that it gets
+
+
+class Sizes:
+    """What budgets choose. Anatomies are asked for once, all together: the first time that takes seconds."""
+
+    def __init__(self, suite: Suite, checked: Checked, support: Support, cache: Path) -> None:
+        wanted = {_body(model, head): (model, head) for model, head in _budgeted(suite, checked, support)}
+        found = anatomies(list(wanted.values()), cache) if wanted else []
+        self._anatomies: dict[Body, Anatomy | None] = dict(zip(wanted, found, strict=True))
+        self._solved: dict[tuple[Body, int], tuple[Chosen | None, str | None]] = {}
+
+    def chosen(self, model: ModelConfig, facts: ModelFacts | None, method: Method, task: Task) -> tuple[Chosen | None, str | None]:
+        """The size that the method's budget chooses, and the reason where none fits.
+
+        Both None without a budget, and for a hub model that has not been downloaded yet: the cell itself finds out.
+        """
+        if facts is None or not isinstance(method, SizedMethod) or method.budget is None:
+            return None, None
+        body = _body(model, task.head(facts))
+        anatomy = self._anatomies.get(body)
+        if anatomy is None:
+            return None, None
+        key = (body, id(method))
+        if key not in self._solved:
+            self._solved[key] = _solve(method, anatomy)
+        return self._solved[key]
+
+
+def _body(model: ModelConfig, head: Head) -> Body:
+    return model.model_dump_json(), head
+
+
+def _solve(method: Method, anatomy: Anatomy) -> tuple[Chosen | None, str | None]:
+    try:
+        return method.solved(anatomy)[1], None
+    except Unsupported as reason:
+        return None, str(reason)
+
+
+def _budgeted(suite: Suite, checked: Checked, support: Support) -> Iterator[tuple[ModelConfig, Head]]:
+    """Every model with every head that a cell with a budget needs, where nothing else keeps it from running."""
+    methods = [variant.config for variant in checked.methods if isinstance(variant.config, SizedMethod) and variant.config.budget]
+    models = zip(suite.models, checked.facts, strict=True)
+    for (model, facts), scheme, method, task in product(models, suite.quantization, methods, checked.tasks):
+        if facts is not None and support.reason(facts, scheme.config, method, task.config) is None:
+            yield model.config, task.config.head(facts)
