@@ -105,13 +105,13 @@ def tune(
         losses.append(float(current.detach()))
     with torch.no_grad():
         losses.append(float(loss(model)))
-    still = [name for name, found in tuned_digests(model).items() if before.get(name) == found]
+    # AdaLoRA takes back what it has trained: what moved at the first step has moved
+    still = [name for name, found in tuned_digests(model).items() if before.get(name) == first.get(name) == found]
     return Tuned(
         model=model,
         learning_rate=learning_rate,
         losses=tuple(losses),
         finite=finite,
-        # AdaLoRA takes back what it has trained: what moved at the first step has moved
         unmoved=tuple(ignored(model, still, loss)),
         moved=tuple(name for name, found in frozen_digests(model, base).items() if frozen[name] != found),
     )
