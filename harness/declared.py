@@ -19,6 +19,9 @@ _TYPE_WORDS = {
     "bool": "true or false", "int": "an integer", "float": "a number", "str": "text", "list": "a list",
     "dict": "a mapping", "None": "null",
 }  # fmt: skip
+_JSON_TYPES = {
+    "bool": "boolean", "int": "integer", "float": "number", "str": "string", "list": "array", "dict": "object", "None": "null",
+}  # fmt: skip
 _LISTS = {"list", "List", "tuple", "Tuple", "set", "Set", "Sequence", "Iterable"}  # all of them lists in YAML
 _MAPPINGS = {"dict", "Dict", "Mapping"}
 
@@ -47,6 +50,13 @@ class Declared:
         words = [_TYPE_WORDS[word] for word in _TYPE_WORDS if word in self.types] + [str(choice) for choice in self.choices]
         guess = nearest(value, [str(choice) for choice in self.choices]) if isinstance(value, str) else None
         return f"expected {' or '.join(words)}, found {value!r}" + (f"; did you mean {guess}?" if guess else "")
+
+    def json_schema(self) -> dict[str, Any]:
+        """Its JSON Schema; no type where classes of the library fit too."""
+        simple = [{"type": [_JSON_TYPES[name] for name in sorted(self.types)]}] if self.types else []
+        arms = simple + ([{"enum": list(self.choices)}] if self.choices else [])
+        plain = not self.classes and not any(isinstance(choice, str) and "[" in choice for choice in self.choices)
+        return {"description": self.meaning} | ({"anyOf": arms} if arms and plain else {})
 
 
 def declared_fields(module: str, cls: str) -> dict[str, Declared]:
@@ -77,13 +87,15 @@ def source_tree(module: str) -> ast.Module | None:
     return ast.parse(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def imported_from(module: str, name: str) -> str | None:
-    """The module of its own package that `module` takes `name` from; None where it imports no such name from there."""
+def _imported(module: str, name: str) -> tuple[str, str] | None:
+    """The module of its own package that `module` takes `name` from, and the name there; None where it takes no such name from one."""
     tree = source_tree(module)
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.ImportFrom) and any(name == (alias.asname or alias.name) for alias in node.names):
-            source = _absolute(module, node)
-            return source if source.partition(".")[0] == module.partition(".")[0] else None
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)] if tree is not None else []
+    for found in imports:
+        for alias in found.names:
+            if name == (alias.asname or alias.name):
+                source = _absolute(module, found)
+                return (source, alias.name) if source.partition(".")[0] == module.partition(".")[0] else None
     return None
 
 
@@ -111,8 +123,8 @@ def _find(module: str, cls: str) -> tuple[str, ast.ClassDef] | None:
     for node in tree.body if tree is not None else ():
         if isinstance(node, ast.ClassDef) and node.name == cls:
             return module, node
-    source = imported_from(module, cls)
-    return _find(source, cls) if source is not None else None
+    source = _imported(module, cls)
+    return _find(*source) if source is not None else None
 
 
 def _own_fields(cls: ast.ClassDef) -> Iterator[Declared]:

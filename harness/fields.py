@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from harness.declared import Declared
 
 
 class Config(BaseModel):
@@ -43,12 +45,16 @@ class OpenConfig(Config):
         assert cls.model_config.get("extra") == "allow", f"{cls.__name__} must name its open base last"
 
     @classmethod
-    def further_problems(cls, given: Mapping[str, Any]) -> dict[str, str]:
-        """What is wrong with each given value that is none of the fields declared here, by name; empty when nothing is."""
+    def further_fields(cls, given: Mapping[str, Any]) -> dict[str, Declared] | None:
+        """The library's fields that may be given beside those declared here, by name; None where `given` does not say which."""
         raise NotImplementedError
 
-    def further_names(self) -> list[str]:
-        """The library's fields that may be given beside those declared here."""
+    @classmethod
+    def further_problems(cls, given: Mapping[str, Any], beside: Sequence[str] = ()) -> dict[str, str]:
+        """What is wrong with each given value that is none of the fields declared here, by name; empty when nothing is.
+
+        beside: names that the person could have meant as well.
+        """
         raise NotImplementedError
 
     @model_validator(mode="after")

@@ -22,14 +22,14 @@ MEANINGS: dict[CheckName, str] = {
     "counts": "as many parameters require gradients as the method's formula says (a miss is listed below, and is no verdict)",
     "trains": "a dozen steps on one real batch lower the loss, at the best of four learning rates",
     "gradients": "every gradient is finite",
-    "moves": "every parameter that should train has changed, but those that the task's loss does not depend on",
+    "moves": "every parameter that should train has changed; nudging one that has not leaves the loss the same to the last bit",
     "frozen": "every weight of the base that is not tuned is the same, bit by bit, quantization constants included",
     "turns_off": "with the method turned off, the logits are the base's, bit by bit",
-    "reloads": "saved, and loaded into a fresh base, it gives the same logits (to a hundred-thousandth of the largest)",
+    "reloads": "saved, and loaded into a fresh base, it gives the same logits, to a hundred-thousandth of the largest",
     "checkpoints": "gradient checkpointing gives the gradients that training without it gives",
     "generates": "generating with the cache gives the logits of whole forward passes, where the base's own do",
     "pads": "a prompt padded on the left gives the logits that it gives alone, where the base's own do",
-    "merges": "merged, it answers as before: to a relative error of 1e-4 where weights are stored in full precision, of twice "
+    "merges": "merged, it answers as before: to a relative error of a thousandth where weights are stored in full precision, of twice "
     "what quantizing the base itself makes where the sum is quantized again, and nearer than the untuned base in any case",
 }  # fmt: skip
 

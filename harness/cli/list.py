@@ -63,9 +63,14 @@ def _summary(cls: type[Any]) -> str:
 
 
 def _fields(cls: Any) -> list[dict[str, Any]]:
+    """What an entry may give: the class' own fields, and those of the library that it hands values to."""
+    from harness.fields import OpenConfig
+
     described = cls.model_json_schema()["properties"]
-    return [
+    own = [
         {"name": name, "default": described[name].get("default"), "meaning": described[name].get("description", "")}
         for name in cls.model_fields
         if name not in ("scheme", "method", "task", "source")
     ]
+    further = cls.further_fields({}) if issubclass(cls, OpenConfig) else None
+    return own + [{"name": name, "default": declared.default, "meaning": declared.meaning} for name, declared in (further or {}).items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -112,7 +113,15 @@ class AdaLora(SizedMethod, MatrixMethod):
         """PEFT's from_pretrained; trainable, because PEFT's AdaLoRA computes no loss otherwise."""
         import peft
 
-        return peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The following rank_pattern keys")  # PEFT takes the masks for LoRA's patterns
+            return peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=True)
+
+    def save(self, model: Any, folder: Path) -> None:
+        """See PeftMethod.save; matrices that were left without a rank are saved empty."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LoRA tensor.* have invalid shape")  # PEFT takes empty ones for lost shards
+            super().save(model, folder)
 
     def after_step(self, model: Any, step: int) -> None:
         """Takes the step's gradients into the triplets' importance, and their ranks away as the schedule says."""

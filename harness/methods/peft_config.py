@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from harness.declared import Declared
 from harness.errors import Unsupported
 from harness.fields import OpenConfig
 from harness.methods.base import Attachment
@@ -23,15 +24,19 @@ class PeftConfigMethod(PeftMethod, OpenConfig):
         return cls.config_class
 
     @classmethod
-    def further_problems(cls, given: Mapping[str, Any]) -> dict[str, str]:
+    def further_fields(cls, given: Mapping[str, Any]) -> dict[str, Declared] | None:
+        """The fields of the configuration class that are not declared here."""
+        config_class = cls.configured_by(given)
+        if config_class is None:
+            return None
+        return {name: declared for name, declared in config_fields(config_class).items() if name not in cls.model_fields}
+
+    @classmethod
+    def further_problems(cls, given: Mapping[str, Any], beside: Sequence[str] = ()) -> dict[str, str]:
         """What is wrong with each further value."""
         config_class = cls.configured_by(given)
         further = {name: value for name, value in given.items() if name not in cls.model_fields}
-        return {} if config_class is None else field_problems(config_class, further)
-
-    def further_names(self) -> list[str]:
-        """The fields of the configuration class that are not declared here."""
-        return [name for name in config_fields(self.peft_class) if name not in type(self).model_fields]
+        return {} if config_class is None else field_problems(config_class, further, (*cls.model_fields, *beside))
 
     def peft_values(self, attachment: Attachment) -> dict[str, Any]:
         """Every value that is PEFT's, null ones left to PEFT; those of ours are not among them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -54,18 +54,22 @@ def config_fields(config_class: str) -> dict[str, Declared]:
     return {name: declared for name, declared in fields.items() if name not in DECIDED_BY_THE_HARNESS}
 
 
-def field_problems(config_class: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with each of these values of the configuration class, by name; empty when nothing is."""
-    found = ((name, _problem(config_class, name, value)) for name, value in values.items())
+def field_problems(config_class: str, values: Mapping[str, Any], beside: Sequence[str] = ()) -> dict[str, str]:
+    """What is wrong with each of these values of the configuration class, by name; empty when nothing is.
+
+    beside: names that the person could have meant as well.
+    """
+    found = ((name, _problem(config_class, name, value, beside)) for name, value in values.items())
     return {name: message for name, message in found if message is not None}
 
 
-def _problem(config_class: str, name: str, value: Any) -> str | None:
+def _problem(config_class: str, name: str, value: Any, beside: Sequence[str]) -> str | None:
     if name in DECIDED_BY_THE_HARNESS:
         return f"decided by the harness: {DECIDED_BY_THE_HARNESS[name]}"
     known = config_fields(config_class)
     if name not in known:
-        guess = nearest(name, known)
-        hint = f"; did you mean {guess}?" if guess else f"; its fields are {', '.join(sorted(known))}"
-        return f"unknown key: the installed peft has no {config_class}.{name}{hint}"
+        guess = nearest(name, [*known, *beside])
+        if guess is not None:
+            return f"unknown key; did you mean {guess}?"
+        return f"unknown key: the installed peft has no {config_class}.{name}; its fields are {', '.join(sorted(known))}"
     return known[name].misfit(value)

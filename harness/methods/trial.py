@@ -17,8 +17,8 @@ from harness.errors import Unsupported
 from harness.methods.base import Attachment, Method
 from harness.methods.checks.generation import difference_by_cache, difference_by_padding
 from harness.methods.checks.merging import Nearness, last_hidden_states, lost, relative_error, tuned_head
+from harness.methods.checks.recomputing import recomputed
 from harness.methods.checks.training import LEAST_FALL, STEPS, Tuned, best_tuned, tune
-from harness.methods.peft_model import REENTRANT
 from harness.models.load import head_modules
 from harness.records.schema import Check, CheckName
 from harness.tasks.batches import accepted
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SAME = 1e-5  # of the largest logit: rounding of the same sums in another order
-SAME_PATH = 1e-3  # of the largest logit or gradient: the same function in another way, through a cache or recomputed
+SAME_PATH = 1e-3  # of the largest logit: the same function in another way, through a cache or padded
 BROKEN_BASE = 0.1  # of the largest logit: two ways that are further apart are not the same function
 PROMPT_TOKENS = 6
 
@@ -104,8 +104,7 @@ class Trial:
         model.train()
         torch.manual_seed(self.attachment.seed)
         own = self.method.loss(model, dict(self.batch))
-        loss: torch.Tensor = model(**self.inputs).loss if own is None else own
-        return loss
+        return self._base_loss(model) if own is None else own
 
     def _note(self, name: CheckName, passed: bool | None, detail: str) -> None:
         self.checks.append(Check(name=name, passed=passed, detail=detail))
@@ -136,10 +135,10 @@ class Trial:
         import torch
 
         base = self.load()
-        parameters = frozenset(map(id, base.parameters()))
+        weights = list(base.parameters())
         torch.manual_seed(self.attachment.seed)
         model = self.method.attach(base, self.attachment)
-        return tune(self.method, model, self.loss, parameters, learning_rate)
+        return tune(self.method, model, self.loss, weights, learning_rate)
 
     @cached_property
     def _quantization(self) -> float | None:
@@ -171,27 +170,33 @@ class Trial:
         self._compare("reloads", self.logits(again), tuned, SAME)
 
     def _checkpointed(self) -> None:
-        """Recomputing activations gives the gradients that keeping them gives."""
         if not self.base.supports_gradient_checkpointing:
             self._note("checkpoints", None, f"transformers recomputes no activations of {self.attachment.model.model_type} models")
             return
         try:
-            again = self._gradients(self.attached(checkpointing=True), checkpointing=True)
+            found = recomputed(self.attached, self.loss)
         except Unsupported as reason:
             self._note("checkpoints", None, str(reason))
             return
-        plain = self._gradients(self.attached(), checkpointing=False)
-        worst = max((float((plain[name] - again[name]).abs().max()) for name in plain if name in again), default=0.0)
-        scale = max((float(gradient.abs().max()) for gradient in plain.values()), default=0.0)
-        missing = sorted(set(plain) - set(again))
-        passed = not missing and worst <= SAME_PATH * scale
-        self._note("checkpoints", passed, _some("no gradient", missing) or f"gradients differ by {worst:.2g} of {scale:.2g}")
+        if not found.same and not recomputed(self._trainable_base, self._base_loss).same:
+            self._note("checkpoints", None, "the base model's own gradients differ")
+            return
+        self._note("checkpoints", found.same, _some("no gradient", found.missing) or str(found))
 
-    def _gradients(self, model: Any, checkpointing: bool) -> dict[str, torch.Tensor]:
-        if checkpointing:
-            model.gradient_checkpointing_enable(REENTRANT)
-        self.loss(model).backward()
-        return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    def _trainable_base(self, checkpointing: bool) -> PreTrainedModel:
+        base = self.load()
+        for parameter in base.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        return base
+
+    def _base_loss(self, model: Any) -> torch.Tensor:
+        """The task's loss of the batch, in training mode and with the same dropout every time."""
+        import torch
+
+        model.train()
+        torch.manual_seed(self.attachment.seed)
+        loss: torch.Tensor = model(**self.inputs).loss
+        return loss
 
     def _generated(self, model: Any) -> None:
         if self.attachment.head == "sequence-classification":

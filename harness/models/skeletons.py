@@ -34,10 +34,12 @@ def anatomies(wanted: Sequence[tuple[ModelConfig, Head]], cache: Path) -> list[A
     """
     requests = [_request(config, head) for config, head in wanted]
     files = [None if request is None else cache / "anatomy" / f"{_key(request)}.json" for request in requests]
-    missing = {file: request for file, request in zip(files, requests, strict=True) if file is not None and not file.is_file()}
+    missing: dict[Path, dict[str, Any]] = {}
+    for file, request in zip(files, requests, strict=True):
+        if file is not None and request is not None and not file.is_file():
+            missing[file] = request
     if missing:
         for file, values in zip(missing, _built(list(missing.values())), strict=True):
-            assert file is not None, "only files are missing"
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, json.dumps(values))
     return [None if file is None else Anatomy.from_json(json.loads(file.read_text(encoding="utf-8"))) for file in files]

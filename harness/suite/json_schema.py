@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.fields import Config
+from harness.fields import Config, OpenConfig
 from harness.suite.entries import AXES, SOURCES, Axis
 from harness.suite.ids import MAX_LENGTH
 from harness.suite.schema import Sections
@@ -70,7 +70,11 @@ def _entry_definition(
 
 
 def _described(cls: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The class' own schema; those that it refers to go to `definitions`."""
+    """The class' own schema, its library's fields included; those that it refers to go to `definitions`."""
     schema = cls.model_json_schema(ref_template=_REFERENCE)
     definitions |= schema.pop("$defs", {})
+    further = cls.further_fields({}) if issubclass(cls, OpenConfig) else None
+    if further is not None:
+        schema["properties"] |= {name: declared.json_schema() for name, declared in further.items()}
+        schema["additionalProperties"] = False
     return schema

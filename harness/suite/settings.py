@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from harness.declared import Declared
 from harness.fields import Config, OpenConfig, identity, runtime
 from harness.records.schema import PhaseName
-from harness.suite.training_arguments import argument_problems, decided_reason, installed_arguments
+from harness.suite.training_arguments import allowed_arguments, argument_problems
 
 
 class TrainSettings(OpenConfig):
@@ -36,13 +37,14 @@ class TrainSettings(OpenConfig):
     logging_steps: int = runtime(10, ge=1, description="optimizer steps between two losses in training.jsonl")
 
     @classmethod
-    def further_problems(cls, given: Mapping[str, Any]) -> dict[str, str]:
+    def further_fields(cls, given: Mapping[str, Any]) -> dict[str, Declared]:
+        """Every other TrainingArguments field that a suite may give."""
+        return {name: declared for name, declared in allowed_arguments().items() if name not in cls.model_fields}
+
+    @classmethod
+    def further_problems(cls, given: Mapping[str, Any], beside: Sequence[str] = ()) -> dict[str, str]:
         """What is wrong with each further TrainingArguments value."""
         return argument_problems({name: value for name, value in given.items() if name not in cls.model_fields})
-
-    def further_names(self) -> list[str]:
-        """Every other TrainingArguments name that a suite may give."""
-        return [name for name in installed_arguments() if name not in type(self).model_fields and decided_reason(name) is None]
 
 
 class LatencySettings(Config):

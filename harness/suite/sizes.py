@@ -14,6 +14,7 @@ from harness.models.anatomy import Anatomy
 from harness.models.base import ModelConfig
 from harness.models.skeletons import anatomies
 from harness.needs import ModelFacts
+from harness.quantization.base import Scheme
 from harness.suite.check import Checked
 from harness.suite.schema import Suite
 from harness.suite.support import Support
@@ -29,9 +30,11 @@ class Sizes:
         wanted = {_body(model, head): (model, head) for model, head in _budgeted(suite, checked, support)}
         found = anatomies(list(wanted.values()), cache) if wanted else []
         self._anatomies: dict[Body, Anatomy | None] = dict(zip(wanted, found, strict=True))
-        self._solved: dict[tuple[Body, int], tuple[Chosen | None, str | None]] = {}
+        self._solved: dict[tuple[Body, int, int], tuple[Chosen | None, str | None]] = {}
 
-    def chosen(self, model: ModelConfig, facts: ModelFacts | None, method: Method, task: Task) -> tuple[Chosen | None, str | None]:
+    def chosen(
+        self, model: ModelConfig, facts: ModelFacts | None, scheme: Scheme, method: Method, task: Task
+    ) -> tuple[Chosen | None, str | None]:
         """The size that the method's budget chooses, and the reason where none fits.
 
         Both None without a budget, and for a hub model that has not been downloaded yet: the cell itself finds out.
@@ -42,9 +45,9 @@ class Sizes:
         anatomy = self._anatomies.get(body)
         if anatomy is None:
             return None, None
-        key = (body, id(method))
+        key = (body, id(method), id(scheme))
         if key not in self._solved:
-            self._solved[key] = _solve(method, anatomy)
+            self._solved[key] = _solve(method, anatomy, facts, scheme)
         return self._solved[key]
 
 
@@ -52,11 +55,12 @@ def _body(model: ModelConfig, head: Head) -> Body:
     return model.model_dump_json(), head
 
 
-def _solve(method: Method, anatomy: Anatomy) -> tuple[Chosen | None, str | None]:
+def _solve(method: Method, anatomy: Anatomy, facts: ModelFacts, scheme: Scheme) -> tuple[Chosen | None, str | None]:
     try:
-        return method.solved(anatomy)[1], None
+        solved, chosen = method.solved(anatomy)
     except Unsupported as reason:
         return None, str(reason)
+    return chosen, solved.unsupported(facts, scheme)  # a prompt of the chosen length may not fit the context
 
 
 def _budgeted(suite: Suite, checked: Checked, support: Support) -> Iterator[tuple[ModelConfig, Head]]:

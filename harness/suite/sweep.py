@@ -66,8 +66,8 @@ def points(sweep: Sweep, keys: Sequence[str]) -> list[dict[str, Any]]:
 
 def sweepable_fields(config: Config, axis: Axis[Any]) -> list[str]:
     """The fields of an entry that a sweep may set: all but its registered name, those of its library included."""
-    further = config.further_names() if isinstance(config, OpenConfig) else []
-    return [*(field for field in type(config).model_fields if field != axis.kind), *further]
+    further = config.further_fields(config.model_dump()) if isinstance(config, OpenConfig) else None
+    return [*(field for field in type(config).model_fields if field != axis.kind), *(further or {})]
 
 
 def read_sweep(

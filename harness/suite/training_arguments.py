@@ -42,6 +42,11 @@ DECIDED_BY_THE_HARNESS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def allowed_arguments() -> dict[str, Declared]:
+    """The installed TrainingArguments that a suite may give, by name."""
+    return {name: declared for name, declared in installed_arguments().items() if decided_reason(name) is None}
+
+
 def argument_problems(extras: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with each of these training arguments, by name; empty when nothing is."""
     found = ((name, _problem(name, value)) for name, value in extras.items())
@@ -54,8 +59,7 @@ def _problem(name: str, value: Any) -> str | None:
         return f"decided by the harness: {reason}"
     known = installed_arguments()
     if name not in known:
-        allowed = [*(other for other in known if decided_reason(other) is None), "max_length"]
-        guess = nearest(name, allowed)
+        guess = nearest(name, [*allowed_arguments(), "max_length"])
         hint = f"; did you mean {guess}?" if guess else ""
         return f"unknown key: neither a setting of ours nor a TrainingArguments name of the installed transformers{hint}"
     return known[name].misfit(value)

@@ -53,7 +53,7 @@ def validated(
         found = _problems(error, cls, node, root, path, also_known)
     for below, open_cls, section in _open_sections(cls, node):
         given = {key: plain(value) for key, value in section.values.items()}
-        for name, message in open_cls.further_problems(given).items():
+        for name, message in open_cls.further_problems(given, () if below else also_known).items():
             found.append(problem(root, (*path, *below, name), message, key=True))
     problems += found
     return None if found else instance

@@ -9,26 +9,37 @@ import torch
 from pydantic import ValidationError
 
 from harness.errors import Unsupported
+from harness.measure.clock import StepClock
 from harness.methods.adalora import AdaLora
 from harness.needs import Machine, ModelFacts
 from harness.quantization.base import SCHEMES
 from harness.runs.cell import run_cell
 from harness.runs.events import Event, ResultSoFar
+from harness.runs.phases.trainer import MeasuredTrainer, Watch, training_arguments
 from harness.suite.load import load_suite
 from harness.suite.plan import make_plan
+from harness.suite.settings import TrainSettings
+from harness.tasks.base import TrainingSet
 from tests.methods.trials import FAMILIES, failed, method, trial
 
 SUITE = """
 name: ranks
-models: [{{source: "micro:encoder", dtype: float32}}]
-methods: [{{method: adalora, target_r: 2, orth_reg_weight: {weight}}}]
-tasks: [{{task: glue/sst2, data: micro, max_eval_samples: 8}}]
-train: {{max_steps: 8, max_length: 32, per_device_train_batch_size: 4, logging_steps: 1, learning_rate: 0.001}}
+models: [{source: "micro:encoder", dtype: float32}]
+methods: [{method: adalora, target_r: 2}]
+tasks: [{task: glue/sst2, data: micro, max_eval_samples: 8}]
+train: {max_steps: 8, max_length: 32, per_device_train_batch_size: 4, learning_rate: 0.001}
 """
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_check_holds_on_every_family(family: str, tmp_path: Path) -> None:
+def test_the_formula_counts_what_is_trained_on_every_family(family: str, tmp_path: Path) -> None:
+    tried = trial(method("adalora", target_r=2), family, tmp_path)
+    trained = sum(parameter.numel() for parameter in tried.attached().parameters() if parameter.requires_grad)
+    assert trained == tried.method.count(tried.attachment.anatomy) + tried.attachment.anatomy.head
+
+
+@pytest.mark.parametrize("family", ["roberta", "gpt2", "glm", "bart"])
+def test_every_check_holds(family: str, tmp_path: Path) -> None:
     assert failed(trial(method("adalora", target_r=2), family, tmp_path).run()) == []
 
 
@@ -57,25 +68,33 @@ def test_the_ranks_are_those_of_the_real_masks_and_spend_the_budget(tmp_path: Pa
     assert tried.method.rank_allocation(model) == ranks, "saving renames PEFT's own masks"
 
 
-def run(weight: float, folder: Path):
-    """(result, first loss) of a cell with that orthogonality term."""
-    folder.mkdir()
-    (folder / "suite.yaml").write_text(SUITE.format(weight=weight))
-    (cell,) = make_plan(load_suite(folder / "suite.yaml"), Machine()).cells
+def test_a_real_cell_follows_the_schedule(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    (cell,) = make_plan(load_suite(tmp_path / "suite.yaml"), Machine()).cells
     events: list[Event] = []
-    (folder / "cell").mkdir()
-    run_cell(cell, folder / "cell", "cpu", events.append, folder / "shared")
-    result = [event.result for event in events if isinstance(event, ResultSoFar)][-1]
-    return result, float((folder / "cell" / "training.jsonl").read_text().split('"loss": ')[1].split(",")[0])
+    (tmp_path / "cell").mkdir()
+    run_cell(cell, tmp_path / "cell", "cpu", events.append, tmp_path / "shared")
+    training = [event.result for event in events if isinstance(event, ResultSoFar)][-1].training
+    assert training is not None
+    assert training.rank_allocation is not None
+    assert sum(training.rank_allocation.values()) == 2 * len(training.rank_allocation)
 
 
-def test_a_real_cell_follows_the_schedule_and_trains_on_the_regularised_loss(tmp_path: Path) -> None:
-    result, with_term = run(0.5, tmp_path / "with")
-    ranks = result.training.rank_allocation
-    assert sum(ranks.values()) == 2 * len(ranks)
-    _, without = run(0.0, tmp_path / "without")
-    # P and Q start near zero (std 0.02), so |P^T P - I| is near |I|, the square root of init_r 3
-    assert with_term - without == pytest.approx(0.5 * 3**0.5, rel=0.05)
+def test_the_orthogonality_term_is_in_the_loss_that_the_trainer_minimises(tmp_path: Path) -> None:
+    tried = trial(method("adalora", target_r=2, orth_reg_weight=0.5), "bert", tmp_path)
+    model = tried.attached()
+    watch = Watch(StepClock("cpu", 0), lambda done, total: None, tmp_path / "losses.jsonl")
+    arguments = training_arguments(TrainSettings(max_steps=1), 0, tmp_path, "cpu")
+    trainer = MeasuredTrainer(model, arguments, TrainingSet([], lambda rows: {}), watch, tried.method)
+    model.eval()
+    minimised = float(trainer.compute_loss(model, dict(tried.batch)))
+    plain = float(torch.nn.functional.cross_entropy(tried.logits(model), tried.batch["labels"]))
+    grams = [
+        parameter @ parameter.T if "lora_A" in name else parameter.T @ parameter
+        for name, parameter in model.named_parameters() if "lora_A" in name or "lora_B" in name
+    ]  # fmt: skip
+    term = sum(float((gram - torch.eye(len(gram))).norm()) for gram in grams) / len(grams)
+    assert minimised - plain == pytest.approx(0.5 * term, rel=1e-4)
 
 
 @pytest.mark.parametrize(("steps", "fields", "schedule"), [(100, {}, (15, 50)), (1000, {"tinit": 80, "tfinal": 0.3}, (80, 300)), (2, {"tfinal": 0}, (0, 0))])

@@ -1,8 +1,7 @@
-"""none, full and lora on every kind of model and every scheme: what is trainable, how much, and what is refused."""
+"""none, full and lora on the micro models and every scheme: what is trainable, and what is refused."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,11 @@ import torch
 
 from harness.errors import Unsupported
 from harness.methods.base import METHODS, Attachment, Method
-from harness.methods.lora import Lora
+from harness.methods.targets import family_targets
 from harness.models.base import ModelConfig
-from harness.models.load import load_facts, load_model, load_tokenizer
+from harness.models.dissect import anatomy_of
+from harness.models.load import head_modules, load_facts, load_model, load_tokenizer
 from harness.models.sizes import count_parameters
-from harness.needs import ModelFacts
 from harness.quantization.base import SCHEMES
 from harness.tasks.base import Head
 
@@ -33,8 +32,9 @@ def attach(of: Method, model_name: str, tmp_path: Path, scheme: str = "none", he
     stored = SCHEMES.get(scheme)(scheme=scheme)
     head = head or HEADS[model_name]
     model = load_model(config, head, stored, "cpu", tmp_path)
+    anatomy = anatomy_of(model, head_modules(model) if head.kind == "sequence-classification" else [])
     torch.manual_seed(0)
-    return of.attach(model, Attachment(facts, stored, head.kind, 10, checkpointing, 0, [])), facts, tokenizer
+    return of.attach(model, Attachment(facts, anatomy, stored, head.kind, 10, checkpointing, 0, [])), facts, tokenizer
 
 
 def loss_of(model: torch.nn.Module, tokenizer, head: Head) -> torch.Tensor:
@@ -103,13 +103,6 @@ def test_the_classification_head_is_tuned_whole_whatever_it_is_called(model_name
     assert not [name for name in saved if "lora_" in name]
 
 
-def test_loras_size_is_the_papers_formula(tmp_path: Path) -> None:
-    rank = 4
-    model, *_ = attach(method("lora", r=rank, target_modules=["q_proj", "v_proj"]), "decoder", tmp_path)
-    expected = sum(rank * (module.in_features + module.out_features) for name, module in model.named_modules() if name.endswith(("q_proj", "v_proj")))
-    assert count_parameters(model).trainable == expected > 0
-
-
 def test_default_targets_are_query_and_value_of_the_family(tmp_path: Path) -> None:
     model, *_ = attach(method("lora"), "encoder", tmp_path)
     assert {name.split(".")[-4] for name, _ in model.named_parameters() if "lora_A" in name} == {"query", "value"}
@@ -125,35 +118,11 @@ def test_gradient_checkpointing_reaches_the_adapters_behind_frozen_weights(tmp_p
         assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad), scheme
 
 
-def test_lora_has_every_field_of_the_installed_loraconfig() -> None:
-    import peft
-
-    of_the_model = {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"}
-    fields = {field.name for field in dataclasses.fields(peft.LoraConfig)} - of_the_model
-    assert fields == set(Lora.model_fields) - {"method"}
-
-
-@pytest.mark.parametrize("fields", [{"use_dora": True}, {"use_rslora": True}, {"init_lora_weights": "pissa"}, {"init_lora_weights": "olora"}, {"layers_to_transform": [0]}, {"rank_pattern": {"q_proj": 2}}, {"lora_bias": True}, {"runtime_config": {"ephemeral_gpu_offload": False}}, {"bias": "lora_only"}])
-def test_variants_of_lora_attach_and_train(fields: dict, tmp_path: Path) -> None:
-    model, _, tokenizer = attach(method("lora", **fields), "decoder", tmp_path)
-    loss_of(model, tokenizer, HEADS["decoder"]).backward()
-    assert any(parameter.grad is not None for parameter in model.parameters())
-
-
-def test_what_peft_refuses_becomes_unsupported_with_its_words(tmp_path: Path) -> None:
+def test_targets_that_are_not_there_are_unsupported(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="nothing_here"):
         attach(method("lora", target_modules=["nothing_here"]), "decoder", tmp_path)
 
 
-def test_plans_refuse_what_cannot_work() -> None:
-    facts = ModelFacts("llama", "decoder", context=512, hidden_size=128)
-    plain, nf4 = (SCHEMES.get(name)(scheme=name) for name in ("none", "bnb-nf4"))
-    assert "rank 256 is larger" in str(method("lora", r=256).unsupported(facts, plain))
-    assert "pass over data" in str(method("lora", init_lora_weights="eva").unsupported(facts, plain))
-    assert "full-precision weights" in str(method("lora", init_lora_weights="pissa").unsupported(facts, nf4))
-    assert method("lora").unsupported(facts, nf4) is None
-
-
 def test_an_unknown_family_must_name_its_target_modules() -> None:
     with pytest.raises(Unsupported, match="no default target modules for rwkv"):
-        Lora(method="lora")._family_targets(ModelFacts("rwkv", "decoder"))
+        family_targets("rwkv")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ def method(name: str, **fields: object) -> Method:
     return METHODS.get(name).model_validate({"method": name, **fields})
 
 
-@lru_cache(maxsize=None)
+@cache
 def model_folder(family: str) -> Path:
     """The tiny checkpoint, made once in the test session's cache (tests/conftest.py sets HARNESS_CACHE)."""
     from harness.models.random_weights import materialise
@@ -44,7 +44,7 @@ def model_folder(family: str) -> Path:
     return materialise(f"tiny-{family}", ModelConfig(source=f"random:tiny-{family}", dtype="float32"), cache_folder())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _loaded(family: str, head: Head, scheme: str) -> transformers.PreTrainedModel:
     torch.manual_seed(0)
     config = ModelConfig(source=f"path:{model_folder(family)}", dtype="float32")

@@ -36,7 +36,7 @@ class Nearness:
     @property
     def passed(self) -> bool | None:
         """None where tuning has changed too little for it to be seen behind the rounding."""
-        if self.error > self.allowed:
+        if not self.error <= self.allowed:  # nor is what is not a number
             return False
         if self.error < self.effect:
             return True

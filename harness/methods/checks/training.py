@@ -78,12 +78,12 @@ def ignored(model: Any, names: Sequence[str], loss: Callable[[Any], torch.Tensor
 
 
 def tune(
-    method: Method, model: Any, loss: Callable[[Any], torch.Tensor], base: frozenset[int], learning_rate: float
+    method: Method, model: Any, loss: Callable[[Any], torch.Tensor], base: Sequence[torch.Tensor], learning_rate: float
 ) -> Tuned:
     """STEPS steps of AdamW on one batch.
 
-    loss: of the model in training mode, the same number whenever nothing was changed. base: the id() of the base
-    model's parameters.
+    loss: of the model in training mode, the same number whenever nothing was changed. base: the base model's
+    parameters, taken before the method was attached.
     """
     import torch
 

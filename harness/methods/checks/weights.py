@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
 
 def tuned_digests(model: Any) -> dict[str, str]:
     """By name, a hash of the bytes of every parameter that is tuned."""
     return {name: _digest([parameter]) for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def frozen_digests(model: Any, base: frozenset[int]) -> dict[str, str]:
-    """By name, a hash of the bytes of every weight of the base model that is not tuned. base: the id() of its parameters.
+def frozen_digests(model: Any, base: Sequence[torch.Tensor]) -> dict[str, str]:
+    """By name, a hash of the bytes of every weight of the base model that is not tuned. base: its parameters.
 
     A method may keep further frozen parameters of its own (AdaLoRA counts ranks in one); they are not the base's.
     """
+    of_base = set(map(id, base))
     return {
         f"{at}.{name}": _digest(_stored(module, parameter))
         for at, module in model.named_modules()
         for name, parameter in module.named_parameters(recurse=False)
-        if id(parameter) in base and not parameter.requires_grad
+        if id(parameter) in of_base and not parameter.requires_grad
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.errors import Unsupported
 from harness.methods.base import Attachment
 from harness.models.dissect import anatomy_of
 from harness.models.load import head_modules
@@ -20,6 +21,9 @@ def size(life: Life) -> None:
     life.method, life.chosen = life.cell.config.method.solved(life.anatomy)
     if life.chosen is not None:
         life.result.notes.append(f"budget: {life.chosen}")
+        reason = life.method.unsupported(life.facts, life.cell.config.scheme)
+        if reason is not None:
+            raise Unsupported(reason)
 
 
 def run(life: Life) -> None:

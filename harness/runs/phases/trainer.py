@@ -49,6 +49,8 @@ def training_arguments(train: TrainSettings, seed: int, folder: Path, device: st
 class MeasuredTrainer(transformers.Trainer):
     """A Trainer that counts the tokens and samples of every optimizer step, and lets the method have its say."""
 
+    optimizer: torch.optim.Optimizer | None  # transformers declares no type for it
+
     def __init__(
         self, model: Any, arguments: transformers.TrainingArguments, training_set: TrainingSet, watch: Watch, method: Method
     ) -> None:
