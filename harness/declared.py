@@ -31,14 +31,15 @@ class Declared:
     """One field. types: the simple ones that it takes (`bool`, `int`, `float`, `str`, `list`, `dict`, `None`).
 
     choices: the values of a Literal. classes: whether classes of the library fit too; values for these are written
-    as text (an enumeration) or a mapping. default: as the source writes it, None without one. meaning: its help.
+    as text (an enumeration) or a mapping. default: its value, or what the source says where that is no literal; None
+    without one. meaning: its help.
     """
 
     name: str
     types: frozenset[str] = frozenset()
     choices: tuple[Any, ...] = ()
     classes: bool = False
-    default: str | None = None
+    default: Any = None
     meaning: str = ""
 
     def misfit(self, value: Any) -> str | None:
@@ -140,8 +141,18 @@ def _own_fields(cls: ast.ClassDef) -> Iterator[Declared]:
         default = given.get("default")
         if isinstance(default, ast.Constant) and default.value is None:
             seen.types.add("None")  # a default is right, whatever the annotation says
-        text = None if default is None else ast.unparse(default)
-        yield Declared(node.target.id, frozenset(seen.types), tuple(seen.choices), seen.classes, text, _help(given.get("metadata")))
+        yield Declared(
+            node.target.id, frozenset(seen.types), tuple(seen.choices), seen.classes, _value(default), _help(given.get("metadata"))
+        )
+
+
+def _value(default: ast.expr | None) -> Any:
+    if default is None:
+        return None
+    try:
+        return ast.literal_eval(default)
+    except ValueError:
+        return ast.unparse(default)
 
 
 def _field_arguments(value: ast.expr | None) -> Mapping[str, ast.expr]:

@@ -53,7 +53,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fields_come_with_their_bases_and_without_what_cannot_be_given(library: None) -> None:
     fields = declared_fields("declared_library.inner", "Config")
     assert list(fields) == ["first", "size", "rate", "names", "kind", "mode", "nested", "late", "anything", "steps"]
-    assert (fields["size"].default, fields["size"].meaning, fields["size"].types) == ("8", "the size", {"int"})
+    assert (fields["size"].default, fields["size"].meaning, fields["size"].types) == (8, "the size", {"int"})
     assert (fields["first"].default, fields["names"].default) == (None, "list()")
 
 

@@ -17,7 +17,7 @@ def row(kind: str) -> str:
         return f"| `{kind}` | `{config_class}` | a method of its own here: [{OWN_METHODS[kind]}]({OWN_METHODS[kind]}.md) |"
     if kind in OUT_OF_REACH:
         return f"| `{kind}` | `{config_class}` | refused: {OUT_OF_REACH[kind]} |"
-    fields = (f"`{name}` {declared.default}" for name, declared in config_fields(config_class).items())
+    fields = (f"`{name}` {declared.default!r}" for name, declared in config_fields(config_class).items())
     return f"| `{kind}` | `{config_class}` | {', '.join(fields)} |"
 
 

@@ -181,7 +181,7 @@ class Lora(ChoiceLosses, SizedMethod, MatrixMethod):
         rank, (a_in, b_out) = rank_of(module, self.r, self.rank_pattern), (module.in_features, module.out_features)
         a, b = rank * a_in, rank * b_out
         if self.use_qalora:
-            a = rank * (a_in // (self.qalora_group_size or int(config_fields(self.config_class)["qalora_group_size"].default or 1)))
+            a = rank * (a_in // (self.qalora_group_size or config_fields(self.config_class)["qalora_group_size"].default))
         if self.use_bdlora is not None:
             blocks = self.use_bdlora.get("nblocks", 1)
             a //= blocks if any(part in module.name for part in self.use_bdlora.get("target_modules_bd_a") or []) else 1

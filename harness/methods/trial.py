@@ -75,11 +75,6 @@ class Trial:
         """The batch without what is there for the method's own loss alone."""
         return {name: tensor for name, tensor in self.batch.items() if accepted(self.base, name)}
 
-    @cached_property
-    def base_logits(self) -> torch.Tensor:
-        """What the base answers."""
-        return self.logits(self.base)
-
     def attached(self, checkpointing: bool = False) -> Any:
         """A fresh base with the method attached, the same every time."""
         import torch
@@ -158,7 +153,7 @@ class Trial:
         except Unsupported as reason:
             self._note("turns_off", None, str(reason))
             return
-        self._compare("turns_off", logits, self.base_logits, 0.0)
+        self._compare("turns_off", logits, self.logits(self.base), 0.0)
 
     def _reloaded(self, model: Any, tuned: torch.Tensor) -> None:
         try:

@@ -42,37 +42,40 @@ def test_every_check_holds(name: str, family: str, tmp_path: Path) -> None:
     assert failed(trial(method(name, **METHODS[name]), family, tmp_path).run()) == []
 
 
-@pytest.mark.parametrize("scheme", ["bnb-int8", "bnb-nf4"])
-@pytest.mark.parametrize("name", METHODS)
-def test_every_check_holds_on_quantized_weights_or_the_plan_refuses_them(name: str, scheme: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "scheme"), [("lora", "bnb-int8"), ("lora", "bnb-nf4"), ("loha", "bnb-int8"), ("vera", "bnb-nf4")])
+def test_every_check_holds_on_quantized_weights(name: str, scheme: str, tmp_path: Path) -> None:
     tried = method(name, **METHODS[name])
-    reason = tried.unsupported(LLAMA, SCHEMES.get(scheme)(scheme=scheme))
-    if scheme == "bnb-nf4" and name in ("loha", "lokr"):
-        assert reason is not None
-        assert "packs them" in reason
-        return
-    assert reason is None
+    assert tried.unsupported(LLAMA, SCHEMES.get(scheme)(scheme=scheme)) is None
     checks = trial(tried, "llama", tmp_path, scheme=scheme).run()
     assert failed(checks) == []
     merges = next(check for check in checks if check.name == "merges")
-    assert (merges.passed is None) == (name in ("loha", "lokr")), "only LoRA and VeRA are merged into quantized weights"
+    assert (merges.passed is None) == (name == "loha"), "LoRA and VeRA are merged into quantized weights"
 
 
-@pytest.mark.parametrize(
-    ("family", "fields"),
-    [
-        ("gpt2", {"target_modules": "all-linear"}), ("llama", {"use_dora": True}), ("gpt2", {"use_dora": True}),
-        ("llama", {"use_rslora": True}), ("gpt2", {"init_lora_weights": "pissa"}), ("bert", {"init_lora_weights": "pissa_niter_4"}),
-        ("llama", {"init_lora_weights": "olora"}), ("gpt2", {"init_lora_weights": "mica"}), ("opt", {"lora_bias": True}),
-        ("opt", {"bias": "all"}), ("bert", {"bias": "lora_only"}), ("llama", {"rank_pattern": {"q_proj": 2}, "layers_to_transform": [1]}),
-        ("bert", {"loraplus_lr_ratio": 16.0}), ("llama", {"kasa_config": {}}), ("llama", {"modules_to_save": ["norm"]}),
-        ("gpt2", {"trainable_token_indices": [635, 144]}), ("llama", {"layer_replication": [[0, 2], [1, 2]]}),
-        ("llama", {"target_modules": ["q_proj", "embed_tokens"], "use_dora": True}), ("gpt2", {"target_modules": ["wte"]}),
-        ("llama", {"target_modules": ["q_proj", "o_proj"], "use_bdlora": {"target_modules_bd_a": ["q_proj"], "nblocks": 2, "match_strict": False}}),
-    ],
-)  # fmt: skip
+VARIANTS = [
+    ("gpt2", {"use_dora": True}), ("bert", {"init_lora_weights": "pissa_niter_4"}), ("gpt2", {"init_lora_weights": "mica"}),
+    ("opt", {"bias": "all"}), ("bert", {"loraplus_lr_ratio": 16.0}), ("llama", {"kasa_config": {}}), ("llama", {"lora_bias": True}),
+    ("gpt2", {"trainable_token_indices": [635, 144]}), ("llama", {"layer_replication": [[0, 2], [1, 2]]}), ("gpt2", {"target_modules": ["wte"]}),
+]  # fmt: skip
+COUNTED = [
+    ("gpt2", {"target_modules": "all-linear"}), ("llama", {"init_lora_weights": "olora"}), ("gpt2", {"init_lora_weights": "pissa"}),
+    ("opt", {"lora_bias": True}), ("bert", {"bias": "lora_only"}), ("llama", {"rank_pattern": {"q_proj": 2}, "layers_to_transform": [1]}),
+    ("llama", {"modules_to_save": ["norm"]}), ("gpt2", {"modules_to_save": ["lm_head"]}), ("llama", {"target_modules": ["q_proj", "embed_tokens"], "use_dora": True}),
+    ("llama", {"target_modules": ["q_proj", "o_proj"], "use_bdlora": {"target_modules_bd_a": ["q_proj"], "target_modules_bd_b": ["o_proj"], "nblocks": 2}}),
+    ("gpt2", {"trainable_token_indices": {"wte": [1, 2, 3]}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "fields"), VARIANTS)
 def test_variants_of_lora_keep_every_check(family: str, fields: dict, tmp_path: Path) -> None:
     assert failed(trial(method("lora", r=4, **fields), family, tmp_path).run()) == []
+
+
+@pytest.mark.parametrize(("family", "fields"), COUNTED)
+def test_variants_of_lora_are_counted(family: str, fields: dict, tmp_path: Path) -> None:
+    tried = trial(method("lora", r=4, **fields), family, tmp_path)
+    trained = sum(parameter.numel() for parameter in tried.attached().parameters() if parameter.requires_grad)
+    assert trained == tried.method.count(tried.attachment.anatomy) + tried.attachment.anatomy.head
 
 
 @pytest.mark.parametrize("fields", [{"decompose_both": True}, {"decompose_factor": 4}, {"r": 30}, {"r": 12, "decompose_both": True}])
@@ -126,6 +129,12 @@ def test_lora_plus_gives_b_its_own_learning_rate(tmp_path: Path) -> None:
     assert {rate for name, rate in tuned.items() if name.endswith("bias")} == {(1e-3, 0.0)}
 
 
+def test_packed_weights_are_refused_where_peft_takes_their_stored_shape() -> None:
+    for name in ("loha", "lokr"):
+        assert "packs them" in str(method(name).unsupported(LLAMA, NF4))
+        assert method(name).unsupported(LLAMA, INT8) is None
+
+
 @pytest.mark.parametrize(("name", "wanted"), [("lora", 1500), ("loha", 1500), ("lokr", 300), ("vera", 801)])
 def test_a_budget_finds_the_nearest_rank(name: str, wanted: int, tmp_path: Path) -> None:
     tried = trial(method(name, budget={"trainable_parameters": wanted}), "llama", tmp_path)
@@ -155,7 +164,7 @@ def test_a_rank_larger_than_the_matrix_is_refused(tmp_path: Path) -> None:
         ({"init_lora_weights": "loftq"}, LLAMA, NONE, "needs loftq_config"),
         ({"init_lora_weights": "mica", "loraplus_lr_ratio": 4.0}, LLAMA, NONE, "mica freezes"),
         ({"init_lora_weights": "olora"}, ModelFacts("gpt2", "decoder"), NONE, "wrong way round"),
-        ({"use_qalora": True}, LLAMA, INT8, "GPTQ"),
+        ({"use_qalora": True}, LLAMA, NONE, "GPTQ"),
         ({"alora_invocation_tokens": [5]}, ModelFacts("bert", "encoder"), NONE, "for decoders"),
     ],
 )

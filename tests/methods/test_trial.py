@@ -103,6 +103,20 @@ class Forward(Lora):
         return attached
 
 
+class Restless(Lora):
+    """Answers differently each time a layer is computed in training."""
+
+    def attach(self, model: Any, attachment: Attachment) -> Any:
+        calls: list[None] = []
+
+        def louder(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            calls.append(None)
+            return output * (1 + 0.1 * len(calls)) if module.training else output
+
+        model.model.layers[0].input_layernorm.register_forward_hook(louder)
+        return super().attach(model, attachment)
+
+
 def spoilt(kind: type[Lora], family: str, folder: Path, scheme: str = "none") -> dict[str, bool | None]:
     """What each check of the trial found."""
     checks = trial(kind(method="lora", r=4), family, folder, scheme=scheme).run()
@@ -130,8 +144,8 @@ def test_a_trial_finds_the_one_thing_that_is_wrong(kind: type[Lora], family: str
     assert [name for name, passed in checks.items() if passed is False] == [found]
 
 
-@pytest.mark.parametrize(("kind", "found"), [(CacheOnly, "generates"), (Forward, "pads")])
-def test_a_trial_finds_wrong_generation(kind: type[Lora], found: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "found"), [(CacheOnly, "generates"), (Forward, "pads"), (Restless, "checkpoints")])
+def test_a_trial_finds_wrong_caches_padding_and_checkpointing(kind: type[Lora], found: str, tmp_path: Path) -> None:
     assert spoilt(kind, "llama", tmp_path)[found] is False
 
 
