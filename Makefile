@@ -11,7 +11,7 @@ run: $(STAMP)            ## the quickstart suite, and its report
 	$(BIN)/harness run suites/quickstart.yaml
 
 test: $(STAMP)           ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: lint types test   ## what CI runs
 

@@ -86,8 +86,15 @@ class AdaLora(SizedMethod, MatrixMethod):
 
     def count(self, anatomy: Anatomy) -> int:
         """Sum over targets of init_r (in + out + 1), with tuned biases and modules tuned whole."""
+        return self._at_rank(self.rank, anatomy)
+
+    def budgeted(self, anatomy: Anatomy) -> int:
+        """What is left of `count` at the end, at target_r on average: the budget of the paper's tables (section 4)."""
+        return self._at_rank(self.target_r, anatomy)
+
+    def _at_rank(self, rank: int, anatomy: Anatomy) -> int:
         targets = self.targets(anatomy)
-        triplets = sum(self.rank * (module.in_features + module.out_features + 1) for module in targets)
+        triplets = sum(rank * (module.in_features + module.out_features + 1) for module in targets)
         return triplets + tuned_biases(anatomy, targets, self.bias) + saved_whole(anatomy, self.modules_to_save)
 
     def schedule(self, steps: int | None) -> tuple[int, int]:

@@ -160,12 +160,16 @@ class SizedMethod(Method):
         given = self.model_dump(exclude_unset=True) | {self.knob: size, "budget": None}
         return type(self).model_validate(given)
 
+    def budgeted(self, anatomy: Anatomy) -> int:
+        """Parameters that a budget counts: those trained, unless the method's paper counts others."""
+        return self.count(anatomy)
+
     def solved(self, anatomy: Anatomy) -> tuple[Method, Chosen | None]:
         """See Method.solved."""
         if self.budget is None:
             return self, None
         chosen = nearest_size(
-            self.budget, anatomy, self.knob, self.largest(anatomy), lambda size: self.with_size(size).count(anatomy), self.step
+            self.budget, anatomy, self.knob, self.largest(anatomy), lambda size: self.with_size(size).budgeted(anatomy), self.step
         )
         return self.with_size(chosen.size), chosen
 

@@ -48,7 +48,7 @@ class Budget(Config):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A size that was chosen: the field, its value, the trainable parameters it gives and those that were asked for."""
+    """A size that was chosen: the field, its value, the parameters it gives (those the budget counts) and those that were asked for."""
 
     knob: str
     size: int
@@ -57,7 +57,7 @@ class Chosen:
 
     def __str__(self) -> str:
         off = 100 * (self.parameters - self.wanted) / self.wanted
-        return f"{self.knob} {self.size} trains {self.parameters:,} parameters, {off:+.1f} % off the budget of {self.wanted:,}"
+        return f"{self.knob} {self.size} gives {self.parameters:,} parameters, {off:+.1f} % off the budget of {self.wanted:,}"
 
 
 def nearest_size(budget: Budget, anatomy: Anatomy, knob: str, largest: int, count: Callable[[int], int], step: int = 1) -> Chosen:
@@ -77,7 +77,7 @@ def nearest_size(budget: Budget, anatomy: Anatomy, knob: str, largest: int, coun
     chosen = Chosen(knob, size, count(size), wanted)
     if abs(chosen.parameters - wanted) > wanted * budget.tolerance_percent / 100:
         raise Unsupported(
-            f"the budget of {wanted:,} trainable parameters is out of reach: {knob} {step} to {most * step} trains "
+            f"the budget of {wanted:,} trainable parameters is out of reach: {knob} {step} to {most * step} gives "
             f"{count(step):,} to {count(most * step):,}, the nearest is {chosen.parameters:,} ({knob} {size}); tolerance_percent is {budget.tolerance_percent:g}"
         )
     return chosen

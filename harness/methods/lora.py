@@ -120,12 +120,11 @@ class Lora(ChoiceLosses, SizedMethod, MatrixMethod):
 
     def peft_values(self, attachment: Attachment) -> dict[str, Any]:
         """LoraConfig's values; targets by whole names, but as they were given where layers are replicated or experts named."""
+        if self.layer_replication is not None:
+            return {"target_modules": self.default_targets(attachment.anatomy)} | PeftConfigMethod.peft_values(self, attachment)
         if self.target_parameters is not None and self.target_modules is None:
             return PeftConfigMethod.peft_values(self, attachment)
-        values = super().peft_values(attachment)
-        if self.layer_replication is not None:
-            values["target_modules"] = self.target_modules or self.default_targets(attachment.anatomy)
-        return values
+        return super().peft_values(attachment)
 
     def parameter_groups(self, model: Any, learning_rate: float, weight_decay: float) -> list[dict[str, Any]] | None:
         """LoRA+'s groups: B learns loraplus_lr_ratio times as fast as all else; biases and magnitudes do not decay."""

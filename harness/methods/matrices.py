@@ -79,7 +79,7 @@ class MatrixMethod(PeftConfigMethod):
 
 
 def check_rank(rank: int, module: Module, what: str) -> None:
-    """Raises Unsupported for a rank larger than the matrix: the update would have more parameters than rank."""
+    """Raises Unsupported for a rank that no update of the matrix' size can have."""
     if rank > min(module.in_features, module.out_features):
         raise Unsupported(f"{what} {rank} is larger than the matrix {module.name} ({module.out_features} x {module.in_features})")
 

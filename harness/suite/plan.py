@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def sizes(self) -> list[str]:
-        """What budgets chose, a line for each model and method: `roberta-large / lora: r 6 trains 294,912 parameters, ...`."""
+        """What budgets chose, a line for each model and method: `roberta-large / lora: r 6 gives 294,912 parameters, ...`."""
         lines = (f"{cell.labels.model} / {cell.labels.method}: {cell.chosen}" for cell in self.cells if cell.chosen is not None)
         return list(dict.fromkeys(lines))
 

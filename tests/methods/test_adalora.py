@@ -119,6 +119,8 @@ def test_the_initial_rank_follows_the_target_and_must_be_larger(tmp_path: Path) 
         method("adalora", init_r=8, budget={"trainable_parameters": "10k"})
     tried = trial(method("adalora", budget={"trainable_parameters": "10k"}), "llama", tmp_path)
     assert tried.method.rank == -(-3 * tried.method.target_r // 2)
+    left = tried.method.target_r * tried.method.count(tried.attachment.anatomy) / tried.method.rank
+    assert abs(left - 10_000) <= 2_500, "a budget counts what is left after training, as the paper's tables do"
     facts = ModelFacts("llama", "decoder", hidden_size=128)
     assert "rank 150 is larger" in str(method("adalora", target_r=100).unsupported(facts, SCHEMES.get("none")(scheme="none")))
     with pytest.raises(Unsupported, match="init_r 36 is larger than the matrix"):

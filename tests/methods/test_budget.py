@@ -54,13 +54,13 @@ def test_a_budget_solves_the_rank_of_lora() -> None:
     assert chosen is not None
     assert (solved.r, solved.budget) == (4, None)
     assert chosen.parameters == 4 * (128 + 96) == solved.count(BODY)
-    assert str(chosen) == "r 4 trains 896 parameters, -0.4 % off the budget of 900"
+    assert str(chosen) == "r 4 gives 896 parameters, -0.4 % off the budget of 900"
 
 
 @pytest.mark.parametrize("wanted", [30, 100_000_000])
 def test_a_budget_that_no_size_reaches_is_refused_with_what_sizes_give(wanted: int) -> None:
     method = METHODS.get("lora").model_validate({"method": "lora", "budget": {"trainable_parameters": wanted}})
-    with pytest.raises(Unsupported, match=r"out of reach: r 1 to \d+ trains 224 to [\d,]+, the nearest is"):
+    with pytest.raises(Unsupported, match=r"out of reach: r 1 to \d+ gives 224 to [\d,]+, the nearest is"):
         method.solved(BODY)
 
 

@@ -15,7 +15,7 @@ def test_each_model_gets_its_own_size_and_the_plan_says_it(plan: Planned) -> Non
     chosen = {cell.labels.model: cell.chosen for cell in planned.cells if cell.labels.method == "lora"}
     assert all(size is not None and abs(size.parameters - size.wanted) <= 0.25 * size.wanted for size in chosen.values())
     assert {size.wanted for size in chosen.values() if size} == {6089, 3973}
-    assert [line.partition(" trains")[0] for line in planned.sizes] == [
+    assert [line.partition(" gives")[0] for line in planned.sizes] == [
         f"{model} / lora: r {size.size}" for model, size in chosen.items() if size is not None
     ]
     assert all(cell.chosen is None for cell in planned.cells if cell.labels.method == "none")
