@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from harness.methods.base import Method
+
+MOST_FIELDS = 8  # of one entry in the table
 
 
 class Kind(StrEnum):
@@ -29,10 +34,21 @@ def list_command(
     if as_json:
         print(json.dumps(entries, indent=1))
         return
-    table = Table("name", "what it is", "fields")
+    can = ["size", "merges"] if kind is Kind.methods else []
+    table = Table("name", "what it is", *can, "fields")
     for entry in entries:
-        table.add_row(entry["name"], entry["summary"], ", ".join(field["name"] for field in entry["fields"]))
+        table.add_row(entry["name"], entry["summary"], *(_word(entry[key]) for key in can), _some(entry["fields"]))
     Console().print(table)
+
+
+def _word(value: bool | str | None) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else value or "–"
+
+
+def _some(fields: list[dict[str, Any]]) -> str:
+    """The first fields' names; --json has all."""
+    names = ", ".join(field["name"] for field in fields[:MOST_FIELDS])
+    return names + (f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else "")
 
 
 def _registered(kind: Kind) -> list[dict[str, Any]]:
@@ -41,7 +57,13 @@ def _registered(kind: Kind) -> list[dict[str, Any]]:
     from harness.tasks.base import TASKS
 
     registry: Any = {Kind.schemes: SCHEMES, Kind.methods: METHODS, Kind.tasks: TASKS}[kind]
-    return [{"name": name, "summary": _summary(cls), "fields": _fields(cls)} for name, cls in registry.items()]
+    can = _abilities if kind is Kind.methods else lambda cls: {}
+    return [{"name": name, "summary": _summary(cls), **can(cls), "fields": _fields(cls)} for name, cls in registry.items()]
+
+
+def _abilities(cls: type[Method]) -> dict[str, Any]:
+    """size: the field that a budget chooses; merges: into the base weights; tunes: trains anything at all."""
+    return {"size": getattr(cls, "knob", None), "merges": cls.merges, "tunes": cls.tunes}
 
 
 def _models() -> list[dict[str, Any]]:

@@ -20,7 +20,9 @@ def check_names(sections: Sections, root: MappingNode, problems: list[Problem]) 
     problems += [problem(root, path, _unknown_axis(name, axes), key=key) for path, name, key in _axis_names(sections) if name not in axes]
     for path, key in _quantity_keys(sections):
         try:
-            quantity(key)
+            undirected = quantity(key).higher_is_better is None
+            if undirected and path[1] == "plots":
+                problems.append(problem(root, path, f"{key} has no better way, and a plot's front needs one on both axes"))
         except UnknownName as error:
             problems.append(problem(root, path, str(error)))
     claims = [claim.id for claim in sections.claims]

@@ -85,6 +85,7 @@ def test_a_typo_names_file_line_column_key_and_the_nearest_name(problems: Proble
         ("report: {tables: [{rows: [metod], metric: accuracy}]}", "report.tables[0].rows[0]: unknown axis 'metod'; did you mean method?"),
         ("report: {tables: [{rows: [method], metric: acuracy}]}", "unknown metric or quantity 'acuracy'; did you mean accuracy?"),
         ("report: {plots: [{kind: paretto, x: timing.total, y: accuracy}]}", "report.plots[0].kind: expected pareto, found the text 'paretto'"),
+        ("report: {plots: [{kind: pareto, x: parameters.total, y: accuracy}]}", "report.plots[0].x: parameters.total has no better way, and a plot's front needs one on both axes"),
         ("report: {tables: [{rows: [method], metric: accuracy, reference: qlora.table3_glue}]}", "'qlora' is not among the suite's references"),
         ("references: [qlorra]", "s.yaml:7:14: references[0]: unknown reference 'qlorra'; did you mean qlora?"),
         ("references: [qlora]\nreport: {tables: [{rows: [method], metric: accuracy, reference: qlora.table3_gleu}]}", "did you mean table3_glue?"),
