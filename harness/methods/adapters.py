@@ -72,7 +72,7 @@ class AdapterMethod(PeftMethod, SizedMethod):
     def count(self, anatomy: Anatomy) -> int:
         """Sum over adapters of their parameters, with those of the norms that are tuned."""
         adapters = sum(self.adapter_count(module) for module in self.adapted_modules(anatomy))
-        return adapters + sum(norm.in_features + norm.biases for norm in self.tuned_norms(anatomy))
+        return adapters + sum(norm.parameters for norm in self.tuned_norms(anatomy))
 
     def adapter_count(self, module: Module) -> int:
         """Parameters of the adapter on one matrix."""

@@ -26,7 +26,7 @@ from harness.methods.prefix import (
     prefix_count,
     prefix_values,
 )
-from harness.models.anatomy import Anatomy
+from harness.models.anatomy import Anatomy, Module
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
 
@@ -132,7 +132,7 @@ class UniPelt(CombinedMethod):
         read += [module.in_features for module in low_rank]
         return parts + sum(width + 1 for width in read)
 
-    def _low_rank(self, anatomy: Anatomy) -> list[Any]:
+    def _low_rank(self, anatomy: Anatomy) -> list[Module]:
         return chosen_matrices(anatomy, ("query", "value", "qkv"), None, self.method) if self.form == "apl" else []
 
 

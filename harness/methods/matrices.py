@@ -95,7 +95,6 @@ def largest_rank(modules: list[Module]) -> int:
     return min(min(module.in_features, module.out_features) for module in modules)
 
 
-
 def rank_trouble(rank: int, model: ModelFacts | None) -> str | None:
     """Why that rank is too large for the model by its facts alone, or None."""
     if model is not None and model.hidden_size is not None and rank > model.hidden_size:

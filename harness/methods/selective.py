@@ -41,6 +41,8 @@ class Selective(TunedBase):
         self.count(attachment.anatomy)  # refuses a model that has nothing to tune
         head = {module.name for module in attachment.anatomy.modules if module.in_head}
         model = prepared(model, attachment)
+        if attachment.scheme.quantizes:
+            model._hf_peft_config_loaded = True  # else the Trainer takes it for one whose quantized weights are to be tuned
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.rpartition(".")[0] in head or self.tunes_parameter(name, attachment.anatomy))
         return model
@@ -93,7 +95,7 @@ class TopK(Selective, SizedMethod):
 
     def count(self, anatomy: Anatomy) -> int:
         """Sum of weights and biases over the tuned modules; raises Unsupported for more layers than there are."""
-        return sum(_parameters(module) for module in self._modules(anatomy))
+        return sum(module.parameters for module in self._modules(anatomy))
 
     def tunes_parameter(self, name: str, anatomy: Anatomy) -> bool:
         """Whether the parameter belongs to a tuned module."""
@@ -147,8 +149,3 @@ def _stack(anatomy: Anatomy) -> list[Module]:
 def _is_behind(module: Module) -> bool:
     """Whether a module outside of the layers works on their output; an embedding's own norm does not."""
     return _BEHIND_LAYERS.search(module.name) is not None and "embed" not in module.name
-
-
-def _parameters(module: Module) -> int:
-    weights = module.in_features if module.kind == "norm" else module.in_features * module.out_features
-    return weights + module.biases

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from harness.models.families import Part
 
@@ -68,7 +68,7 @@ class Anatomy:
 
     def matrices(self, *parts: Part) -> Iterator[Module]:
         """Weight matrices that play one of these parts; all of the layers' where none is named."""
-        wanted = parts or ("query", "key", "value", "qkv", "attention_out", "ffn_in", "ffn_gate", "ffn_out")
+        wanted = parts or get_args(Part)
         return (module for module in self.modules if module.is_matrix and module.part in wanted)
 
     def norms(self) -> Iterator[Module]:

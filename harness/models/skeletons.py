@@ -21,28 +21,38 @@ from harness.errors import HarnessError
 from harness.models.anatomy import Anatomy
 from harness.models.base import ModelConfig
 from harness.models.facts import config_file
+from harness.models.families import FAMILIES
 from harness.records.store import write_atomically
 from harness.tasks.base import Head
 
 LAYOUT = 1  # of the cached files
 
 
-def anatomies(wanted: Sequence[tuple[ModelConfig, Head]], cache: Path) -> list[Anatomy | None]:
-    """The anatomy of every model with its head, in order; None for a hub model that has not been downloaded yet.
+def anatomies(wanted: Sequence[tuple[ModelConfig, Head]], cache: Path) -> list[Anatomy | str | None]:
+    """The anatomy of every model with its head, in order; None for a hub model that has not been downloaded yet, text,
+    transformers' words, for a configuration that it cannot build.
 
-    Raises HarnessError, with transformers' words, for a configuration that it cannot build.
+    Raises HarnessError where the process that builds them dies.
     """
     requests = [_request(config, head) for config, head in wanted]
     files = [None if request is None else cache / "anatomy" / f"{_key(request)}.json" for request in requests]
     missing: dict[Path, dict[str, Any]] = {}
+    refused: dict[Path, str] = {}
     for file, request in zip(files, requests, strict=True):
         if file is not None and request is not None and not file.is_file():
             missing[file] = request
     if missing:
         for file, values in zip(missing, _built(list(missing.values())), strict=True):
+            if "error" in values:
+                refused[file] = values["error"]
+                continue
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, json.dumps(values))
-    return [None if file is None else Anatomy.from_json(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    return [None if file is None else refused.get(file) or _read(file) for file in files]
+
+
+def _read(file: Path) -> Anatomy:
+    return Anatomy.from_json(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _request(config: ModelConfig, head: Head) -> dict[str, Any] | None:
@@ -54,7 +64,8 @@ def _request(config: ModelConfig, head: Head) -> dict[str, Any] | None:
 
 def _key(request: dict[str, Any]) -> str:
     content = Path(request["config"]).read_text(encoding="utf-8")
-    return hashlib.sha256(json.dumps([LAYOUT, version("transformers"), content, request["head"]]).encode()).hexdigest()[:16]
+    family = repr(FAMILIES.get(json.loads(content).get("model_type")))  # its parts are in the anatomy
+    return hashlib.sha256(json.dumps([LAYOUT, version("transformers"), family, content, request["head"]]).encode()).hexdigest()[:16]
 
 
 def _built(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -87,9 +98,17 @@ def _anatomy(request: dict[str, Any]) -> dict[str, Any]:
     return anatomy_of(model, head_modules(model) if head.kind == "sequence-classification" else []).to_json()
 
 
+def _anatomy_or_error(request: dict[str, Any]) -> dict[str, Any]:
+    """One model that cannot be built must not keep the others of the suite from being sized."""
+    try:
+        return _anatomy(request)
+    except (HarnessError, ValueError, KeyError, OSError, ImportError) as error:
+        return {"error": f"transformers cannot build the model: {' '.join(str(error).split())[:300]}"}
+
+
 def main() -> None:
     """Requests as a JSON list on standard input, anatomies as one line of JSON on standard output."""
-    print(json.dumps([_anatomy(request) for request in json.load(sys.stdin)]))
+    print(json.dumps([_anatomy_or_error(request) for request in json.load(sys.stdin)]))
 
 
 if __name__ == "__main__":

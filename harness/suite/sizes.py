@@ -29,7 +29,7 @@ class Sizes:
     def __init__(self, suite: Suite, checked: Checked, support: Support, cache: Path) -> None:
         wanted = {_body(model, head): (model, head) for model, head in _budgeted(suite, checked, support)}
         found = anatomies(list(wanted.values()), cache) if wanted else []
-        self._anatomies: dict[Body, Anatomy | None] = dict(zip(wanted, found, strict=True))
+        self._anatomies: dict[Body, Anatomy | str | None] = dict(zip(wanted, found, strict=True))
         self._solved: dict[tuple[Body, int, int], tuple[Chosen | None, str | None]] = {}
 
     def chosen(
@@ -43,8 +43,8 @@ class Sizes:
             return None, None
         body = _body(model, task.head(facts))
         anatomy = self._anatomies.get(body)
-        if anatomy is None:
-            return None, None
+        if anatomy is None or isinstance(anatomy, str):
+            return None, anatomy
         key = (body, id(method), id(scheme))
         if key not in self._solved:
             self._solved[key] = _solve(method, anatomy, facts, scheme)

@@ -85,7 +85,7 @@ def test_the_orthogonality_term_is_in_the_loss_that_the_trainer_minimises(tmp_pa
     model = tried.attached()
     watch = Watch(StepClock("cpu", 0), lambda done, total: None, tmp_path / "losses.jsonl")
     arguments = training_arguments(TrainSettings(max_steps=1), 0, tmp_path, "cpu")
-    trainer = MeasuredTrainer(model, arguments, TrainingSet([], lambda rows: {}), watch, tried.method)
+    trainer = MeasuredTrainer(model, arguments, TrainingSet([], lambda rows: {}), watch, tried.method, tried.attachment.head)
     model.eval()
     minimised = float(trainer.compute_loss(model, dict(tried.batch)))
     plain = float(torch.nn.functional.cross_entropy(tried.logits(model), tried.batch["labels"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import transformers
 from safetensors import safe_open
 
 from harness.errors import Unsupported
@@ -96,3 +97,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="k 3: the last layers of this t5 model are at most 2"):
         trial(method("top-k", k=3), "t5", tmp_path).attached()
     assert method("bitfit").unsupported(None, NF4) is None
+
+
+def test_the_trainer_takes_biases_on_a_quantized_base(tmp_path: Path) -> None:
+    tried = trial(method("bitfit"), "roberta", tmp_path, scheme="bnb-nf4")
+    transformers.Trainer(model=tried.attached(), args=transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError
 from harness.models.anatomy import Anatomy
 from harness.models.base import ModelConfig
 from harness.models.families import FAMILIES
@@ -79,8 +78,15 @@ def test_a_second_plan_takes_the_anatomy_from_the_cache(classifiers: dict[str, A
 
 def test_a_model_that_cannot_be_built_is_told_in_transformers_words(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
-    with pytest.raises(HarnessError, match="no-such-model"):
-        anatomies([(ModelConfig(source=f"random:{tmp_path}"), CLASSIFY)], cache)
+    (reason,) = anatomies([(ModelConfig(source=f"random:{tmp_path}"), CLASSIFY)], cache)
+    assert isinstance(reason, str)
+    assert "no-such-model" in reason
+
+
+def test_a_model_that_cannot_be_built_leaves_the_others_theirs(classifiers: dict[str, Anatomy], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
+    bad, good = anatomies([(ModelConfig(source=f"random:{name}"), CLASSIFY) for name in (tmp_path, "tiny-bert")], tmp_path)
+    assert (type(bad), good) == (str, classifiers["tiny-bert"])
 
 
 def test_a_hub_model_that_is_not_downloaded_has_none(cache: Path) -> None:

@@ -60,6 +60,18 @@ def test_training_counts_steps_samples_and_real_tokens(tmp_path: Path) -> None:
     assert training.tokens_per_second / training.samples_per_second == pytest.approx(training.tokens / training.samples, rel=0.2)
 
 
+@pytest.mark.parametrize(("model", "task"), [("micro:encoder", "glue/sst2"), ("micro:decoder", "wikitext2")])
+def test_the_loss_over_accumulated_batches_is_their_mean_and_not_their_sum(model: str, task: str, tmp_path: Path) -> None:
+    losses = []
+    for accumulated in (1, 2):  # both log the loss of all eight rows, of a model that a learning rate of 0 leaves as it is
+        train = f"learning_rate: 0, gradient_accumulation_steps: {accumulated}"
+        small = f"{{task: {task}, data: micro, max_train_samples: 8, max_eval_samples: 2}}"
+        result, _ = live(tmp_path, model, "{method: lora, target_modules: all-linear}", small, train)
+        assert result.training is not None
+        losses.append(result.training.final_loss)
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
 @pytest.mark.parametrize("optim", ["adafactor", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"])
 def test_other_optimizers_train_and_one_that_cannot_page_here_says_so(optim: str, tmp_path: Path) -> None:
     result, _ = live(tmp_path, train=f"optim: {optim}")

@@ -77,9 +77,9 @@ class SharedRule:
         return self.parameters[self.adapter_name]
 
 
-def new_rule(division: int) -> nn.Parameter:
+def new_rule(division: int, device: torch.device) -> nn.Parameter:
     """Matrices (n, n, n) near zero, which makes every product near zero and every adapter near the identity."""
-    return nn.Parameter(torch.empty(division, division, division).normal_(std=RULE_STD))
+    return nn.Parameter(torch.empty(division, division, division, device=device).normal_(std=RULE_STD))
 
 
 class KroneckerLinear(nn.Module):

@@ -81,7 +81,7 @@ class PeltModel(BaseTuner):
         if config.hypercomplex_division is None:
             return None
         if adapter_name not in self.pelt_rules:
-            self.pelt_rules[adapter_name] = new_rule(config.hypercomplex_division)
+            self.pelt_rules[adapter_name] = new_rule(config.hypercomplex_division, self.model.device)
         return SharedRule(self.pelt_rules, adapter_name)
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:

@@ -26,7 +26,8 @@ def optimizer_steps(train: TrainSettings, training_set: TrainingSet) -> int:
     """Optimizer steps that training will take: max_steps, or epochs over the rows as the Trainer rounds them."""
     if train.max_steps > 0:
         return train.max_steps
-    batches = math.ceil(len(training_set.rows) / train.per_device_train_batch_size)
+    whole = (train.model_extra or {}).get("dataloader_drop_last", False)
+    batches = (math.floor if whole else math.ceil)(len(training_set.rows) / train.per_device_train_batch_size)
     per_epoch = max(math.ceil(batches / train.gradient_accumulation_steps), 1)
     return math.ceil(train.num_train_epochs * per_epoch)
 
@@ -37,13 +38,14 @@ def run(life: Life) -> None:
 
     assert life.training_set is not None, "prepare comes first"
     assert life.method is not None, "attach comes first"
+    assert life.head is not None, "load comes first"
     config = life.cell.config
     if life.device == "cpu" and config.train.optim.startswith("paged_"):
         life.result.notes.append(f"{config.train.optim}: bitsandbytes pages nothing on a CPU; its states were kept unpaged")
     clock = StepClock(life.device, config.measure.warmup_steps)
     arguments = training_arguments(config.train, life.cell.labels.seed, life.folder, life.device)
     watch = Watch(clock, life.context().progress, life.folder / "training.jsonl")
-    trainer = MeasuredTrainer(life.model, arguments, life.training_set, watch, life.method)
+    trainer = MeasuredTrainer(life.model, arguments, life.training_set, watch, life.method, life.head.kind)
     trainer.train()
     life.result.training = _summary(trainer, clock, life.result.notes)
     life.result.training.rank_allocation = life.method.rank_allocation(life.model)

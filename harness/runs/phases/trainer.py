@@ -49,11 +49,13 @@ def training_arguments(train: TrainSettings, seed: int, folder: Path, device: st
 class MeasuredTrainer(transformers.Trainer):
     """A Trainer that counts the tokens and samples of every optimizer step, and lets the method have its say."""
 
-    optimizer: torch.optim.Optimizer | None  # transformers declares no type for it
+    optimizer: torch.optim.Optimizer | None  # transformers declares no types for these
+    model_accepts_loss_kwargs: bool
 
     def __init__(
-        self, model: Any, arguments: transformers.TrainingArguments, training_set: TrainingSet, watch: Watch, method: Method
+        self, model: Any, arguments: transformers.TrainingArguments, training_set: TrainingSet, watch: Watch, method: Method, head: str
     ) -> None:
+        """head: the kind of the task's, which says how the model's loss is normalised."""
         super().__init__(
             model=model,
             args=arguments,
@@ -61,6 +63,9 @@ class MeasuredTrainer(transformers.Trainer):
             data_collator=training_set.collator,
             callbacks=[watch],
         )
+        # transformers 5.23 takes every model with **kwargs for one that divides by num_items_in_batch. Classifiers and encoder-
+        # decoders return their batch's mean: over k accumulated batches, gradients and losses would be k times too large.
+        self.model_accepts_loss_kwargs &= head == "causal-lm"
         self.remove_callback(transformers.PrinterCallback)
         self.add_callback(_AfterStep(model, method))
         self._method = method
