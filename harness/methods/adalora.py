@@ -13,7 +13,7 @@ from harness.errors import Unsupported
 from harness.fields import identity
 from harness.methods.base import METHODS, Attachment, SizedMethod
 from harness.methods.matrices import MatrixMethod, check_rank, largest_rank, rank_trouble
-from harness.methods.peft_model import prepared
+from harness.methods.peft_model import prepared, with_saved_head
 from harness.methods.targets import Modules, part_names, saved_whole, tuned_biases
 from harness.models.anatomy import Anatomy, Module
 from harness.models.families import Part
@@ -38,6 +38,7 @@ class AdaLora(SizedMethod, MatrixMethod):
     """
 
     merges: ClassVar[bool] = True
+    adds_to_loss: ClassVar[bool] = True  # the orthogonality term
     config_class: ClassVar[str] = "AdaLoraConfig"
     knob: ClassVar[str] = "target_r"
 
@@ -122,7 +123,8 @@ class AdaLora(SizedMethod, MatrixMethod):
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The following rank_pattern keys")  # PEFT takes the masks for LoRA's patterns
-            return peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=True)
+            again = peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=True)
+        return with_saved_head(again, folder, attachment)
 
     def save(self, model: Any, folder: Path) -> None:
         """See PeftMethod.save; matrices that were left without a rank are saved empty."""

@@ -52,6 +52,7 @@ class Method(Config):
     """One way of tuning. A subclass declares its hyper-parameters as fields, registers itself, and attaches.
 
     tunes: whether anything is trained. merges: whether the tuned weights can be folded into the base weights.
+    adds_to_loss: whether the attached model's loss has a term beside the task's.
     """
 
     method: str = identity(description="the method's registered name")
@@ -59,6 +60,7 @@ class Method(Config):
     needs: ClassVar[Needs] = Needs()
     tunes: ClassVar[bool] = True
     merges: ClassVar[bool] = False
+    adds_to_loss: ClassVar[bool] = False
 
     @property
     def virtual_tokens(self) -> int:

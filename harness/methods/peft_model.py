@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import Unsupported
 from harness.methods.base import Attachment, Method
+from harness.methods.heads import tune_in_float32
 from harness.methods.tuners import config_kind
 from harness.models.load import head_modules
 from harness.needs import Needs
@@ -52,7 +53,7 @@ class PeftMethod(Method):
         import peft
 
         config_kind(self.peft_class)  # registers a tuner of our own
-        return peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=False)
+        return with_saved_head(peft.PeftModel.from_pretrained(prepared(model, attachment), str(folder), is_trainable=False), folder, attachment)
 
     def off(self, model: Any) -> AbstractContextManager[Any]:
         """PEFT's disable_adapter: the frozen base, its head as it was before training."""
@@ -91,9 +92,33 @@ def attach_peft(model: PreTrainedModel, config_class: str, values: dict[str, Any
         raise Unsupported(f"peft {peft.__version__} has no {config_class}.{missing[0]}")
     try:
         config = kind(task_type=TASK_TYPES[attachment.head], **_nested(kind, values))
-        return peft.get_peft_model(model, config)
+        wrapped = peft.get_peft_model(model, config)
     except (ValueError, TypeError, NotImplementedError, ImportError) as error:
         raise Unsupported(f"peft refuses {config_class} here: {' '.join(str(error).split())}") from error
+    _tune_heads(wrapped, attachment)
+    return wrapped
+
+
+def with_saved_head(model: Any, folder: Path, attachment: Attachment) -> Any:
+    """A reloaded PeftModel, its head in the float32 that it was tuned and saved in: PEFT rounds it to the base's dtype."""
+    import peft
+
+    if _tune_heads(model, attachment):
+        peft.set_peft_model_state_dict(model, peft.load_peft_weights(str(folder), device=str(model.device)))
+    return model
+
+
+def _tune_heads(model: Any, attachment: Attachment) -> bool:
+    """Puts the tuned copies of the task head into float32; whether there are any."""
+    from peft.utils import ModulesToSaveWrapper
+
+    if attachment.head != "sequence-classification":
+        return False
+    heads = [module for module in model.modules() if isinstance(module, ModulesToSaveWrapper)]
+    copies = [copy for head in heads for copy in head.modules_to_save.values()]
+    for copy in copies:
+        tune_in_float32(copy, attachment)
+    return bool(copies)
 
 
 def prepared(model: PreTrainedModel, attachment: Attachment) -> PreTrainedModel:

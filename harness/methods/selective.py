@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from harness.errors import Unsupported
 from harness.fields import identity
 from harness.methods.base import METHODS, Attachment, SizedMethod
+from harness.methods.heads import tune_in_float32
 from harness.methods.peft_model import prepared
 from harness.methods.whole import TunedBase
 from harness.models.anatomy import Anatomy, Module
 from harness.models.families import Part
+from harness.models.load import head_modules
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
 
@@ -41,6 +43,8 @@ class Selective(TunedBase):
         self.count(attachment.anatomy)  # refuses a model that has nothing to tune
         head = {module.name for module in attachment.anatomy.modules if module.in_head}
         model = prepared(model, attachment)
+        for name in head_modules(model) if attachment.head == "sequence-classification" else []:
+            tune_in_float32(model.get_submodule(name), attachment)
         if attachment.scheme.quantizes:
             model._hf_peft_config_loaded = True  # else the Trainer takes it for one whose quantized weights are to be tuned
         for name, parameter in model.named_parameters():

@@ -58,7 +58,7 @@ class Cross:
         asked, unasked = self._support.adapted(method.config, task.config)
         config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits)
         reason = self._support.reason(facts, scheme.config, method.config, asked) or unasked
-        chosen, unreachable = self._sizes.chosen(model.config, facts, scheme.config, method.config, asked) if reason is None else (None, None)
+        chosen, unreachable = self._sizes.fit(model.config, facts, scheme.config, method.config, asked) if reason is None else (None, None)
         reason = reason or unreachable
         head_is_random = reason is not None or self._support.random_head(facts, asked)
         return Cell(

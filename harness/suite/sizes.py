@@ -1,4 +1,4 @@
-"""Budgets of a suite, solved before anything runs: which size each method takes on each model, or why none fits."""
+"""Methods laid against the sizes of a suite's models before anything runs: what budgets choose, and what does not fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from harness.errors import Unsupported
-from harness.methods.base import Method, SizedMethod
+from harness.methods.base import Method
 from harness.methods.budget import Chosen
 from harness.models.anatomy import Anatomy
 from harness.models.base import ModelConfig
@@ -24,22 +24,22 @@ Body: TypeAlias = tuple[str, Head]  # a model's identity and the head that it ge
 
 
 class Sizes:
-    """What budgets choose. Anatomies are asked for once, all together: the first time that takes seconds."""
+    """What fits. Anatomies are asked for once, all together: the first time that takes seconds."""
 
     def __init__(self, suite: Suite, checked: Checked, support: Support, cache: Path) -> None:
-        wanted = {_body(model, head): (model, head) for model, head in _budgeted(suite, checked, support)}
+        wanted = {_body(model, head): (model, head) for model, head in _tuned(suite, checked, support)}
         found = anatomies(list(wanted.values()), cache) if wanted else []
         self._anatomies: dict[Body, Anatomy | str | None] = dict(zip(wanted, found, strict=True))
         self._solved: dict[tuple[Body, int, int], tuple[Chosen | None, str | None]] = {}
 
-    def chosen(
+    def fit(
         self, model: ModelConfig, facts: ModelFacts | None, scheme: Scheme, method: Method, task: Task
     ) -> tuple[Chosen | None, str | None]:
-        """The size that the method's budget chooses, and the reason where none fits.
+        """The size that the method's budget chooses, None without one, and the reason where the method does not fit the model.
 
-        Both None without a budget, and for a hub model that has not been downloaded yet: the cell itself finds out.
+        Both None for a hub model that has not been downloaded yet: the cell itself finds out.
         """
-        if facts is None or not isinstance(method, SizedMethod) or method.budget is None:
+        if facts is None or not method.tunes:
             return None, None
         body = _body(model, task.head(facts))
         anatomy = self._anatomies.get(body)
@@ -60,12 +60,20 @@ def _solve(method: Method, anatomy: Anatomy, facts: ModelFacts, scheme: Scheme) 
         solved, chosen = method.solved(anatomy)
     except Unsupported as reason:
         return None, str(reason)
+    except NotImplementedError:
+        return None, f"{method.method} has no formula for its parameters with these fields, so that no budget can choose its size"
+    try:
+        solved.count(anatomy)
+    except Unsupported as reason:
+        return None, str(reason)
+    except NotImplementedError:
+        pass  # attached without being counted
     return chosen, solved.unsupported(facts, scheme)  # a prompt of the chosen length may not fit the context
 
 
-def _budgeted(suite: Suite, checked: Checked, support: Support) -> Iterator[tuple[ModelConfig, Head]]:
-    """Every model with every head that a cell with a budget needs, where nothing else keeps it from running."""
-    methods = [variant.config for variant in checked.methods if isinstance(variant.config, SizedMethod) and variant.config.budget]
+def _tuned(suite: Suite, checked: Checked, support: Support) -> Iterator[tuple[ModelConfig, Head]]:
+    """Every model with every head that a cell that tunes needs, where nothing else keeps it from running."""
+    methods = [variant.config for variant in checked.methods if variant.config.tunes]
     models = zip(suite.models, checked.facts, strict=True)
     for (model, facts), scheme, method, task in product(models, suite.quantization, methods, checked.tasks):
         if facts is not None and support.reason(facts, scheme.config, method, task.config) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from suites_for_tests import Planned, Problems
 
 from harness.suite.plan import Plan
@@ -44,3 +45,25 @@ def test_a_budget_and_the_size_it_would_choose_are_refused_with_their_place(prob
 def test_models_that_are_not_downloaded_are_sized_by_their_cells(plan: Planned) -> None:
     (cell,) = plan(models="[hub:nobody/nothing]", methods=f"[{BUDGETED}]").cells
     assert (cell.chosen, cell.unsupported) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "said"),
+    [
+        ("tiny-llama", "bitfit", "bitfit tunes biases; this llama model has none"),
+        ("tiny-llama", "{id: l, method: lora, r: 48, target_modules: [k_proj]}", "rank 48 is larger than the matrix model.layers.0.self_attn.k_proj (32 x 64)"),
+        ("tiny-gpt2", "{id: l, method: lora, target_modules: [q_proj]}", "finds no matrix in a gpt2 model"),
+        ("tiny-llama", "{id: h, method: houlsby, bottleneck: 65}", "bottleneck 65 is larger than the model's hidden size 64"),
+        ("tiny-gpt2", "{id: p, method: prompt-tuning, num_virtual_tokens: 256}", "leaves nothing of the model's context of 256"),
+        ("tiny-bloom", "prefix-tuning", "bloom"),
+        ("tiny-llama", "{id: t, method: top-k, k: 3}", "k 3 is more than the model's 2 layers"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_models_sizes_is_refused_by_the_plan(plan: Planned, model: str, method: str, said: str) -> None:
+    (cell,) = plan(models=f"[random:{model}]", methods=f"[{method}]").cells
+    assert said in str(cell.unsupported)
+
+
+def test_a_budget_without_a_formula_is_refused_with_a_sentence(plan: Planned) -> None:
+    (cell,) = plan(models="[random:tiny-llama]", methods="[{id: l, method: lora, target_parameters: [x], budget: {percent: 1}}]").cells
+    assert "no budget can choose its size" in str(cell.unsupported)

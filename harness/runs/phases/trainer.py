@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import transformers
 
-from harness.errors import Diverged
+from harness.errors import Diverged, Unsupported
 from harness.measure.clock import StepClock
 from harness.methods.base import Method
 from harness.suite.settings import TrainSettings
@@ -64,8 +64,8 @@ class MeasuredTrainer(transformers.Trainer):
             callbacks=[watch],
         )
         # transformers 5.23 takes every model with **kwargs for one that divides by num_items_in_batch. Classifiers and encoder-
-        # decoders return their batch's mean: over k accumulated batches, gradients and losses would be k times too large.
-        self.model_accepts_loss_kwargs &= head == "causal-lm"
+        # decoders return their batch's mean: over k accumulated batches, gradients and losses would be k times too large. So would be what a method adds to the loss.
+        self.model_accepts_loss_kwargs &= head == "causal-lm" and not method.adds_to_loss
         self.remove_callback(transformers.PrinterCallback)
         self.add_callback(_AfterStep(model, method))
         self._method = method
@@ -91,6 +91,8 @@ class MeasuredTrainer(transformers.Trainer):
         groups = self._method.parameter_groups(self.model, self.args.learning_rate, self.args.weight_decay)
         if groups is not None and self.optimizer is None:
             kind, arguments = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            if {"params", "model", "optimizer_dict"} & set(arguments):
+                raise Unsupported(f"optim {self.args.optim} groups the parameters by itself, and so does this method: choose another optimizer")
             self.optimizer = kind(groups, **arguments)
         return super().create_optimizer(*rest, **named)
 
