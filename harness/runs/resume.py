@@ -28,8 +28,9 @@ class Remaining:
 
 
 def is_finished(record: Record) -> bool:
-    """Whether the cell is not run again when the run is repeated."""
-    return record.outcome.status in FINISHED
+    """Whether the cell is not run again when the run is repeated. Of a probe, a failure is what it was to find."""
+    probe = (record.cell.config.get("measure") or {}).get("probe")
+    return record.outcome.status in FINISHED or (bool(probe) and record.outcome.status == "failed")
 
 
 def label_path(cell: Cell) -> str:
