@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a hub
@@ -12,6 +13,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores already
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait slow a shared machine down
+
+hypothesis.settings.register_profile("shared", deadline=None)  # an example's time is that of the machine's other work
+hypothesis.settings.load_profile("shared")
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("HARNESS_CACHE", str(ROOT / ".pytest_cache" / "harness"))  # tiny random models are made once

@@ -102,23 +102,27 @@ def attach_peft(model: PreTrainedModel, config_class: str, values: dict[str, Any
 def with_saved_head(model: Any, folder: Path, attachment: Attachment) -> Any:
     """A reloaded PeftModel, its head in the float32 that it was tuned and saved in: PEFT rounds it to the base's dtype."""
     import peft
+    import torch
 
-    if _tune_heads(model, attachment):
-        peft.set_peft_model_state_dict(model, peft.load_peft_weights(str(folder), device=str(model.device)))
+    heads = _tune_heads(model, attachment)
+    if heads:
+        saved = peft.load_peft_weights(str(folder), device=str(model.device))
+        with torch.no_grad():
+            for name, head in heads:
+                for parameter, values in head.named_parameters():
+                    values.copy_(saved[f"{name}.{parameter}"])
     return model
 
 
-def _tune_heads(model: Any, attachment: Attachment) -> bool:
-    """Puts the tuned copies of the task head into float32; whether there are any."""
+def _tune_heads(model: Any, attachment: Attachment) -> list[tuple[str, Any]]:
+    """Puts the tuned copies of the task head into float32, where they are not; those, with the heads' names."""
     from peft.utils import ModulesToSaveWrapper
 
     if attachment.head != "sequence-classification":
-        return False
-    heads = [module for module in model.modules() if isinstance(module, ModulesToSaveWrapper)]
-    copies = [copy for head in heads for copy in head.modules_to_save.values()]
-    for copy in copies:
-        tune_in_float32(copy, attachment)
-    return bool(copies)
+        return []
+    heads = [(name, module) for name, module in model.named_modules() if isinstance(module, ModulesToSaveWrapper)]
+    copies = [(name, copy) for name, head in heads for copy in head.modules_to_save.values()]
+    return [(name, copy) for name, copy in copies if tune_in_float32(copy, attachment)]
 
 
 def prepared(model: PreTrainedModel, attachment: Attachment) -> PreTrainedModel:

@@ -30,7 +30,7 @@ class Sizes:
         wanted = {_body(model, head): (model, head) for model, head in _tuned(suite, checked, support)}
         found = anatomies(list(wanted.values()), cache) if wanted else []
         self._anatomies: dict[Body, Anatomy | str | None] = dict(zip(wanted, found, strict=True))
-        self._solved: dict[tuple[Body, int, int], tuple[Chosen | None, str | None]] = {}
+        self._fits: dict[tuple[int, int, int, int], tuple[Chosen | None, str | None]] = {}
 
     def fit(
         self, model: ModelConfig, facts: ModelFacts | None, scheme: Scheme, method: Method, task: Task
@@ -41,14 +41,14 @@ class Sizes:
         """
         if facts is None or not method.tunes:
             return None, None
-        body = _body(model, task.head(facts))
-        anatomy = self._anatomies.get(body)
-        if anatomy is None or isinstance(anatomy, str):
-            return None, anatomy
-        key = (body, id(method), id(scheme))
-        if key not in self._solved:
-            self._solved[key] = _solve(method, anatomy, facts, scheme)
-        return self._solved[key]
+        key = (id(model), id(scheme), id(method), id(task))  # the suite keeps them alive, so that their id() stays their own
+        if key not in self._fits:
+            anatomy = self._anatomies.get(_body(model, task.head(facts)))
+            if anatomy is None or isinstance(anatomy, str):
+                self._fits[key] = None, anatomy
+            else:
+                self._fits[key] = _solve(method, anatomy, facts, scheme)
+        return self._fits[key]
 
 
 def _body(model: ModelConfig, head: Head) -> Body:

@@ -144,7 +144,7 @@ def test_a_budget_finds_the_nearest_rank(name: str, wanted: int, tmp_path: Path)
 
 
 def test_a_budget_that_no_rank_reaches_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match=r"out of reach: r 1 to 32 trains"):
+    with pytest.raises(Unsupported, match=r"out of reach: r 1 to 32 gives"):
         trial(method("lora", budget={"trainable_parameters": "3m"}), "llama", tmp_path)
 
 

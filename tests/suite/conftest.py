@@ -79,6 +79,6 @@ def model_folder(tmp_path: Path) -> Path:
     """A folder that looks like a saved BERT model to whoever does not load its weights."""
     folder = tmp_path / "bert"
     folder.mkdir()
-    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 8}')
+    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 12}')
     (folder / "model.safetensors").write_bytes(b"weights")
     return folder
