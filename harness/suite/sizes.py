@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import TypeAlias
@@ -63,11 +64,10 @@ def _solve(method: Method, anatomy: Anatomy, facts: ModelFacts, scheme: Scheme) 
     except NotImplementedError:
         return None, f"{method.method} has no formula for its parameters with these fields, so that no budget can choose its size"
     try:
-        solved.count(anatomy)
+        with suppress(NotImplementedError):  # what has no formula is attached without being counted
+            solved.count(anatomy)
     except Unsupported as reason:
         return None, str(reason)
-    except NotImplementedError:
-        pass  # attached without being counted
     return chosen, solved.unsupported(facts, scheme)  # a prompt of the chosen length may not fit the context
 
 
