@@ -107,11 +107,11 @@ class Styles:
 
     @classmethod
     def of(cls, points: Sequence[Point]) -> Styles:
-        """A style for every method and scheme, in order of appearance; beyond the palette, colours come again."""
+        """A style for every method and scheme, in order of appearance; more methods than the palette has are spread over a spectrum."""
         methods = dict.fromkeys(point.method for point in points)
         schemes = dict.fromkeys(point.quantization for point in points)
         return cls(
-            {method: COLOURS[at % len(COLOURS)] for at, method in enumerate(methods)},
+            dict(zip(methods, COLOURS if len(methods) <= len(COLOURS) else _spectrum(len(methods)), strict=False)),
             {scheme: list(MARKERS)[at % len(MARKERS)] for at, scheme in enumerate(schemes)},
         )
 
@@ -129,6 +129,21 @@ class Styles:
         ]
         front_line = Line2D([], [], color="#333333", linewidth=1, label="front")
         return [handle("Method"), *methods, handle("Scheme"), *schemes, front_line]
+
+
+def _tick(value: float, at: float = 0.0) -> str:
+    """100, 10k, 1M: matplotlib's own would be formulas, and a label may hold a dollar."""
+    size, unit = next(((size, unit) for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= size), (1.0, ""))
+    return f"{value / size:g}{unit}"
+
+
+def _spectrum(count: int) -> list[str]:
+    """That many colours, neighbours in the legend far apart."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    spread = [to_hex(colormaps["turbo"](0.04 + 0.92 * at / (count - 1))) for at in range(count)]
+    return spread[::3] + spread[1::3] + spread[2::3]
 
 
 def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -> None:
@@ -156,11 +171,13 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
     axes.set_xlabel(x_unit.label(x))
     axes.set_ylabel(y_unit.label(y))
     if x_unit.logarithmic:
-        axes.set_xscale("log")
+        axes.set_xscale("symlog", linthresh=x_unit.least)  # zero, of methods that train nothing, has a place
+        axes.xaxis.set_major_formatter(_tick)
     else:
         axes.locator_params(axis="x", nbins=6)
     if y_unit.logarithmic:
-        axes.set_yscale("log")
+        axes.set_yscale("symlog", linthresh=y_unit.least)
+        axes.yaxis.set_major_formatter(_tick)
     else:
         axes.locator_params(axis="y", nbins=6)
 
@@ -171,22 +188,26 @@ def _bar(std: float | None, unit: Unit) -> float:
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of an axis: how much of the stored unit one mark is, and whether the axis is logarithmic."""
+    """The unit of an axis: how much of the stored unit one mark is, and whether the axis is logarithmic.
+
+    least: the least positive value, in marks.
+    """
 
     size: float
     name: str | None
     logarithmic: bool
+    least: float = 1.0
 
     @classmethod
     def of(cls, quantity: Quantity, values: Sequence[float]) -> Unit:
         """The unit that makes the largest value readable; logarithmic when the values span more than 1.5 decades."""
-        largest, least = max(values), min(values)
-        logarithmic = least > 0 and math.log10(largest / least) > LOG_DECADES
+        largest, least = max(values), min((value for value in values if value > 0), default=0.0)
+        logarithmic = least > 0 and min(values) >= 0 and math.log10(largest / least) > LOG_DECADES
         if quantity.style == "bytes":
             size, prefix = next(((size, name) for size, name in BINARY if largest >= size), (1, "B"))
-            return cls(float(size), prefix, logarithmic)
+            return cls(float(size), prefix, logarithmic, least / size)
         name = "×100" if quantity.style == "share" else quantity.unit
-        return cls(1 / quantity.points, name, logarithmic)
+        return cls(1 / quantity.points, name, logarithmic, least * quantity.points)
 
     def label(self, quantity: Quantity) -> str:
         """The axis label with the unit."""

@@ -17,11 +17,14 @@ from xml.etree import ElementTree
 import pytest
 from record_factory import START, metric, record, write_run
 
+from harness.analysis.pareto import Point
+from harness.analysis.statistics import Sample
 from harness.errors import NotARun, StorageError, UnknownName
-from harness.records.schema import Record
+from harness.records.schema import Parameters, Record
 from harness.report.csv_tables import csv_text, safe_cell
 from harness.report.latex import escape_latex
 from harness.report.markdown import escape_markdown
+from harness.report.plots import Styles
 from harness.report.templates import templates_folder
 from harness.report.write import write_report
 
@@ -260,6 +263,27 @@ def test_the_documented_format_in_one_file_works(run: Path, root: Path, tmp_path
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert "RTE: ['lora', 'none', '80.50 ± 0.71 (n=2)']" in (tmp_path / "report.txt").read_text(encoding="utf-8")
+
+
+def test_counts_from_zero_to_millions_share_one_readable_axis(tmp_path: Path) -> None:
+    suite = SUITE.replace("report:", "report:\n  plots: [{x: parameters.trainable, y: accuracy}]")
+    sizes = {"none": 0, "lora": 40_000, "full": 20_000_000}
+    found = [
+        record(method=method, metrics=[metric(value=0.6)], parameters=Parameters(total=20_000_000, trainable=count, trainable_percent=0.0, added=0))
+        for method, count in sizes.items()
+    ]
+    folder = write_run(tmp_path / "run", found, suite.replace("[none, lora]", "[none, lora, full]"))
+    write_report(folder, ["md"])
+    (plot,) = (folder / "plots").glob("pareto-*.svg")
+    drawn = plot.read_text(encoding="utf-8")
+    assert "<!-- 100k -->" in drawn
+    assert "<!-- 10M -->" in drawn
+    assert "mathdefault" not in drawn
+
+
+def test_more_methods_than_colours_still_have_one_each() -> None:
+    points = [Point("none", f"method-{index}", "", Sample((1.0,)), Sample((1.0,))) for index in range(25)]
+    assert len(set(Styles.of(points).colours.values())) == 25
 
 
 def test_text_that_looks_like_mathematics_does_not_break_a_plot(tmp_path: Path) -> None:
