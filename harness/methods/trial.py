@@ -19,6 +19,7 @@ from harness.methods.checks.generation import difference_by_cache, difference_by
 from harness.methods.checks.merging import Nearness, last_hidden_states, lost, relative_error, tuned_head
 from harness.methods.checks.recomputing import recomputed
 from harness.methods.checks.training import LEAST_FALL, STEPS, Tuned, best_tuned, tune
+from harness.methods.checks.weights import frozen_digests, tuned_digests
 from harness.models.load import head_modules
 from harness.records.schema import Check, CheckName
 from harness.tasks.batches import accepted
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 SAME = 1e-5  # of the largest logit: rounding of the same sums in another order
 SAME_PATH = 1e-3  # of the largest logit: the same function in another way, through a cache or padded
+SAME_LOSS = 2.0  # a factor: dropout moves the loss by less, the sum over the accumulated batches by more
 BROKEN_BASE = 0.1  # of the largest logit: two ways that are further apart are not the same function
 PROMPT_TOKENS = 6
 
@@ -40,6 +42,7 @@ class Trial:
     load: a freshly loaded base model, the same every time, new heads included. attachment: what the method is told.
     batch: a training batch on the model's device, labels included. folder: for what is saved. reference: the same
     model with weights that are not quantized, to judge merging by; None where `load`'s are not, or none is there.
+    trainer(model, learning rate): trains the model for a few steps in the way that cells do, and gives the loss of the first.
     """
 
     method: Method
@@ -48,6 +51,7 @@ class Trial:
     batch: dict[str, torch.Tensor]
     folder: Path
     reference: Callable[[], PreTrainedModel] | None = None
+    trainer: Callable[[Any, float], float] | None = None
     checks: list[Check] = field(default_factory=list)
 
     def run(self) -> list[Check]:
@@ -63,6 +67,7 @@ class Trial:
         self._generated(tuned.model)
         self._padded(tuned.model)
         self._merged(tuned.model)
+        self._trained_as_cells_are(tuned)
         return self.checks
 
     @cached_property
@@ -127,13 +132,17 @@ class Trial:
         self._note("counts", trainable == expected, f"{trainable:,} trainable parameters, {expected:,} by formula")
 
     def _tuned(self, learning_rate: float) -> Tuned:
+        model, weights = self._attached_to_known_weights()
+        return tune(self.method, model, self.loss, weights, learning_rate)
+
+    def _attached_to_known_weights(self) -> tuple[Any, list[torch.Tensor]]:
+        """A fresh base with the method attached, and the base's parameters."""
         import torch
 
         base = self.load()
-        weights = list(base.parameters())
+        weights: list[torch.Tensor] = list(base.parameters())
         torch.manual_seed(self.attachment.seed)
-        model = self.method.attach(base, self.attachment)
-        return tune(self.method, model, self.loss, weights, learning_rate)
+        return self.method.attach(base, self.attachment), weights
 
     @cached_property
     def _quantization(self) -> float | None:
@@ -236,6 +245,20 @@ class Trial:
         error = relative_error(last_hidden_states(merged, self.inputs), tuned)
         nearness = Nearness(error, relative_error(untuned, tuned), self._quantization)
         self._note("merges", nearness.passed, str(nearness))
+
+    def _trained_as_cells_are(self, tuned: Tuned) -> None:
+        """The steps of the other checks are this module's own: what only the Trainer refuses or does is seen here."""
+        if self.trainer is None:
+            self._note("trainer", None, "no Trainer was given")
+            return
+        model, weights = self._attached_to_known_weights()
+        frozen, before = frozen_digests(model, weights), tuned_digests(model)
+        loss, expected = self.trainer(model, tuned.learning_rate), tuned.losses[0]
+        changed = [name for name, found in frozen_digests(model, weights).items() if frozen[name] != found]
+        stuck = tuned_digests(model) == before
+        passed = expected / SAME_LOSS < loss < expected * SAME_LOSS and not changed and not stuck
+        wrong = _some("changed", changed) or ("nothing changed that should train" if stuck else "")
+        self._note("trainer", passed, wrong or f"a loss of {loss:.4g} at the first step, {expected:.4g} without the Trainer")
 
     def _compare(self, name: CheckName, logits: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
         """tolerance: of the largest expected logit; 0 asks for the same bits."""

@@ -18,7 +18,7 @@ When = Literal["before", "after", "merged"]
 PhaseName = Literal["load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe"]
 PHASES: tuple[PhaseName, ...] = ("load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe")
 CheckName = Literal[
-    "counts", "trains", "gradients", "moves", "frozen", "turns_off", "reloads", "checkpoints", "generates", "pads", "merges"
+    "counts", "trains", "gradients", "moves", "frozen", "turns_off", "reloads", "checkpoints", "generates", "pads", "merges", "trainer"
 ]  # fmt: skip
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)  # in the order in which they are made
 

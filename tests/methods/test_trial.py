@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from trials import method, trial
 
 from harness.methods.base import Attachment
 from harness.methods.lora import Lora
+from harness.methods.selective import BitFit
 from harness.models.anatomy import Anatomy
 from harness.records.schema import CHECKS
 
@@ -127,7 +129,6 @@ def spoilt(kind: type[Lora], family: str, folder: Path, scheme: str = "none") ->
     ("kind", "family", "scheme", "found"),
     [
         (NeverOff, "gpt2", "none", "turns_off"),
-        (Leaking, "llama", "none", "frozen"),
         (Dropping, "llama", "none", "merges"),
         (Dropping, "llama", "bnb-int8", "merges"),
         (Dropping, "llama", "bnb-nf4", "merges"),
@@ -142,6 +143,44 @@ def spoilt(kind: type[Lora], family: str, folder: Path, scheme: str = "none") ->
 def test_a_trial_finds_the_one_thing_that_is_wrong(kind: type[Lora], family: str, scheme: str, found: str, tmp_path: Path) -> None:
     checks = spoilt(kind, family, tmp_path, scheme)
     assert [name for name, passed in checks.items() if passed is False] == [found]
+
+
+def test_a_trial_finds_changed_weights_in_its_own_steps_and_in_the_trainers(tmp_path: Path) -> None:
+    assert [name for name, passed in spoilt(Leaking, "llama", tmp_path).items() if passed is False] == ["frozen", "trainer"]
+
+
+def test_a_trial_finds_what_only_the_trainer_refuses(tmp_path: Path) -> None:
+    """transformers trains no quantized model that it does not take for one of PEFT's."""
+
+    class Unmarked(BitFit):
+        def attach(self, model: Any, attachment: Attachment) -> Any:
+            attached = super().attach(model, attachment)
+            attached._hf_peft_config_loaded = False
+            return attached
+
+    tried = trial(Unmarked(method="bitfit"), "bert", tmp_path, scheme="bnb-nf4")
+    with pytest.raises(ValueError, match="purely quantized"):
+        tried.run()
+    assert tuple(check.name for check in tried.checks) == CHECKS[:-1]
+    assert not [check for check in tried.checks if check.passed is False]
+
+
+@pytest.mark.parametrize("spoil", [lambda loss: 4 * loss, lambda loss: float("nan")], ids=["sum", "nan"])
+def test_a_trial_finds_a_trainer_that_normalises_the_loss_otherwise(spoil: Callable[[float], float], tmp_path: Path) -> None:
+    tried = trial(method("lora", r=4), "bert", tmp_path)
+    right = tried.trainer
+    assert right is not None
+    tried.trainer = lambda model, learning_rate: spoil(right(model, learning_rate))
+    assert [check.name for check in tried.run() if check.passed is False] == ["trainer"]
+
+
+def test_a_trial_finds_a_trainer_that_moves_nothing(tmp_path: Path) -> None:
+    tried = trial(method("lora", r=4), "bert", tmp_path)
+    right = tried.trainer
+    assert right is not None
+    tried.trainer = lambda model, learning_rate: right(model, 0.0)
+    (found,) = [check for check in tried.run() if check.passed is False]
+    assert (found.name, found.detail) == ("trainer", "nothing changed that should train")
 
 
 @pytest.mark.parametrize(("kind", "found"), [(CacheOnly, "generates"), (Forward, "pads"), (Restless, "checkpoints")])

@@ -17,6 +17,7 @@ from harness.models.dissect import anatomy_of
 from harness.models.facts import read_facts
 from harness.models.load import head_modules, load_model
 from harness.quantization.base import SCHEMES
+from harness.runs.phases.probe import two_steps
 from harness.tasks.base import Head
 
 transformers.logging.set_verbosity_error()
@@ -67,7 +68,8 @@ def trial(of: Method, family: str, folder: Path, head: Head | None = None, schem
     # a deep copy is a fresh load at a hundredth of its price; bitsandbytes' weights copy too
     plain = None if scheme == "none" else _loaded(family, head, "none")
     reference = None if plain is None else lambda: copy.deepcopy(plain)
-    return Trial(of, lambda: copy.deepcopy(base), attachment, batch(head), folder, reference)
+    rows = batch(head)
+    return Trial(of, lambda: copy.deepcopy(base), attachment, rows, folder, reference, two_steps(of, rows, attachment, folder, "cpu"))
 
 
 def batch(head: Head) -> dict[str, torch.Tensor]:

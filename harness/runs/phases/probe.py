@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported
+from harness.measure.clock import StepClock
+from harness.methods.base import Attachment, Method
 from harness.methods.checks.training import STEPS
 from harness.methods.trial import Trial
 from harness.quantization.base import SCHEMES
 from harness.runs.events import ResultSoFar
 from harness.runs.phases import attach, load, train
+from harness.suite.settings import TrainSettings
+from harness.tasks.base import TrainingSet
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     from harness.runs.cell import Life
 
 UNQUANTIZED = "none"
+ACCUMULATED = 4  # enough that a loss which is summed over batches stands out from dropout
 
 
 def run(life: Life) -> None:
@@ -32,19 +39,40 @@ def run(life: Life) -> None:
     assert life.method is not None, "size sets it"
     scheme = life.cell.config.scheme
     plain = SCHEMES.get(UNQUANTIZED)(scheme=UNQUANTIZED)
+    attachment, batch = replace(attach.attachment_of(life), steps=STEPS, gradient_checkpointing=False), _batch(life)
     trial = Trial(
         method=life.method,
         load=lambda: load.base_model(life, scheme),
-        attachment=replace(attach.attachment_of(life), steps=STEPS, gradient_checkpointing=False),
-        batch=_batch(life),
+        attachment=attachment,
+        batch=batch,
         folder=life.folder / "adapter",
         reference=(lambda: load.base_model(life, plain)) if scheme.quantizes else None,
+        trainer=two_steps(life.method, batch, attachment, life.folder, life.device),
     )
     life.result.probe = trial.checks
     try:
         trial.run()
     finally:
         life.report(ResultSoFar(life.result))
+
+
+def two_steps(method: Method, batch: dict[str, torch.Tensor], attachment: Attachment, folder: Path, device: str) -> Callable[[Any, float], float]:
+    """For a trial: two steps of the Trainer that trains cells, each of ACCUMULATED batches that are all the one given."""
+
+    def train(model: Any, learning_rate: float) -> float:
+        from harness.runs.phases.trainer import MeasuredTrainer, Watch, training_arguments
+
+        settings = TrainSettings(
+            learning_rate=learning_rate, max_steps=2, gradient_accumulation_steps=ACCUMULATED, per_device_train_batch_size=1, logging_steps=1
+        )
+        rows = TrainingSet([{}] * (2 * ACCUMULATED), lambda _: {name: tensor.cpu() for name, tensor in batch.items()})
+        watch = Watch(StepClock(device, 0), lambda done, total: None, folder / "trainer.jsonl")
+        trainer = MeasuredTrainer(model, training_arguments(settings, attachment.seed, folder, device), rows, watch, method, attachment.head)
+        trainer.train()
+        first: float = trainer.state.log_history[0]["loss"]
+        return first
+
+    return train
 
 
 def _batch(life: Life) -> dict[str, torch.Tensor]:
