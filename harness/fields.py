@@ -28,6 +28,8 @@ class Config(BaseModel):
             if role(info.json_schema_extra) != "identity":
                 continue
             value = getattr(self, name)
+            if _came_later(info.json_schema_extra) and value == info.get_default(call_default_factory=True):
+                continue
             chosen[name] = value.identity() if isinstance(value, Config) else values[name]
         return chosen
 
@@ -79,6 +81,12 @@ def identity(default: Any = ..., description: str = "", **constraints: Any) -> A
     return _field(default, description, "identity", constraints)
 
 
+def later(default: Any = ..., description: str = "", **constraints: Any) -> Any:
+    """An identity field that came after cells had been run without it: at its default it is left out of the identity, so
+    that they keep their ids."""
+    return _field(default, description, "identity", constraints, {"later": True})
+
+
 def runtime(default: Any = ..., description: str = "", **constraints: Any) -> Any:
     """A field that cannot change a result."""
     return _field(default, description, "runtime", constraints)
@@ -89,8 +97,12 @@ def role(json_schema_extra: Any) -> str | None:
     return json_schema_extra.get("role") if isinstance(json_schema_extra, dict) else None
 
 
-def _field(default: Any, description: str, kind: str, constraints: dict[str, Any]) -> Any:
-    extra: dict[str, Any] = {"role": kind}
+def _came_later(json_schema_extra: Any) -> bool:
+    return isinstance(json_schema_extra, dict) and bool(json_schema_extra.get("later"))
+
+
+def _field(default: Any, description: str, kind: str, constraints: dict[str, Any], marks: Mapping[str, Any] | None = None) -> Any:
+    extra: dict[str, Any] = {"role": kind, **(marks or {})}
     if "default_factory" in constraints:
         return Field(description=description, json_schema_extra=extra, **constraints)
     return Field(default, description=description, json_schema_extra=extra, **constraints)

@@ -21,7 +21,7 @@ def load_tokenizer(config: ModelConfig, cache: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer, as its author made it; raises HarnessError."""
     from transformers import AutoTokenizer
 
-    place, revision = _place(config, cache)
+    place, revision = weights_place(config, cache)
     try:
         return AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
     except (OSError, ValueError) as error:
@@ -32,7 +32,7 @@ def load_facts(config: ModelConfig, cache: Path) -> ModelFacts:
     """The model's facts, its config.json downloaded where it is a hub model; raises HarnessError."""
     from transformers import AutoConfig
 
-    place, revision = _place(config, cache)
+    place, revision = weights_place(config, cache)
     try:
         loaded = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
     except (OSError, ValueError) as error:
@@ -49,7 +49,7 @@ def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cac
     import torch
     from safetensors import SafetensorError
 
-    place, revision = _place(config, cache)
+    place, revision = weights_place(config, cache)
     arguments: dict[str, Any] = {
         "revision": revision,
         "dtype": _dtype(config),
@@ -62,7 +62,9 @@ def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cac
     if scheme.quantizes:
         skeleton = _skeleton(config, head, place, revision)
         dtype = skeleton.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
-        arguments["quantization_config"] = scheme.quantization_config(dtype, _behind_base(skeleton, head))
+        quantization_config = scheme.quantization_config(dtype, _behind_base(skeleton, head))
+        if quantization_config is not None:
+            arguments["quantization_config"] = quantization_config
     if scheme.quantizes or device != "cpu":
         arguments["device_map"] = {"": device}
     try:
@@ -102,7 +104,7 @@ def head_arguments(head: Head) -> dict[str, Any]:
     return {"num_labels": head.labels, "problem_type": head.problem_type}
 
 
-def _place(config: ModelConfig, cache: Path) -> tuple[str, str | None]:
+def weights_place(config: ModelConfig, cache: Path) -> tuple[str, str | None]:
     """What from_pretrained gets: a folder or a hub name, and the revision."""
     kind, name = split(config.source)
     if kind == "hub":

@@ -29,7 +29,12 @@ def count_parameters(model: Any, added_to: int | None = None) -> Parameters:
 def model_bytes(model: Any) -> int:
     """Bytes of all parameters and buffers as they are stored, quantization constants included."""
     tensors = [*model.parameters(), *model.buffers()]
-    return sum(tensor.nbytes + _constants(tensor) for tensor in tensors)
+    return sum(stored_bytes(tensor) for tensor in tensors)
+
+
+def stored_bytes(tensor: Any) -> int:
+    """Bytes of one parameter or buffer as it is stored, with the constants that hang on it."""
+    return int(tensor.nbytes) + _constants(tensor)
 
 
 def numel(parameter: Any) -> int:

@@ -5,11 +5,13 @@ Weights are quantized while they are loaded, without calibration. Runs on CUDA a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.fields import identity
-from harness.needs import ModelFacts, Needs
-from harness.quantization.base import SCHEMES, Scheme
+from harness.models.sizes import numel, stored_bytes
+from harness.needs import Needs
+from harness.quantization.base import SCHEMES, QuantizedLayer, QuantizingScheme
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 ComputeDtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
-class BitsAndBytes(Scheme):
+class BitsAndBytes(QuantizingScheme):
     """What 8 and 4 bit have in common."""
 
     skip_modules: list[str] | None = identity(
@@ -27,11 +29,17 @@ class BitsAndBytes(Scheme):
 
     needs: ClassVar[Needs] = Needs(packages=("bitsandbytes",))
 
-    def unsupported(self, model: ModelFacts | None) -> str | None:
-        """A checkpoint that is quantized already cannot be quantized again."""
-        if model is not None and model.prequantized is not None:
-            return f"the checkpoint is quantized already ({model.prequantized})"
-        return None
+    def quantized_layers(self, model: Any) -> Iterator[QuantizedLayer]:
+        """bitsandbytes' linear layers; the constants hang on the weight."""
+        import bitsandbytes
+
+        for name, module in model.named_modules():
+            if isinstance(module, bitsandbytes.nn.Linear4bit | bitsandbytes.nn.Linear8bitLt):
+                yield QuantizedLayer(name, numel(module.weight), stored_bytes(module.weight), type(module).__name__)
+
+    def dequantized(self, model: PreTrainedModel) -> PreTrainedModel:
+        """transformers' own dequantization of its bitsandbytes models."""
+        return model.dequantize()
 
 
 @SCHEMES.register("bnb-int8")

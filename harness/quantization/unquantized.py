@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.quantization.base import SCHEMES, Scheme
+from harness.quantization.base import SCHEMES, QuantizedLayer, Scheme
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 
 @SCHEMES.register("none")
@@ -21,3 +23,11 @@ class Unquantized(Scheme):
     def quantization_config(self, dtype: torch.dtype, head: list[str]) -> None:
         """None: nothing is quantized."""
         return
+
+    def quantized_layers(self, model: Any) -> Iterator[QuantizedLayer]:
+        """None."""
+        return iter(())
+
+    def dequantized(self, model: PreTrainedModel) -> PreTrainedModel:
+        """The model itself."""
+        return model

@@ -14,9 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "oom", "diverged", "failed", "timeout", "unsupported"]
-When = Literal["before", "after", "merged"]
-PhaseName = Literal["load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe"]
-PHASES: tuple[PhaseName, ...] = ("load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe")
+When = Literal["before", "after", "merged", "merged-requantized"]
+Form = Literal["unmerged", "merged", "merged-requantized"]
+PhaseName = Literal[
+    "load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe",
+    "evaluate_merged", "generate_merged", "requantize", "evaluate_requantized", "generate_requantized",
+]  # fmt: skip
+PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
 CheckName = Literal[
     "counts", "trains", "gradients", "moves", "frozen", "turns_off", "reloads", "checkpoints", "generates", "pads", "merges", "trainer"
 ]  # fmt: skip
@@ -136,7 +140,7 @@ class Latency(Part):
     ttft_ms: Percentiles
     tpot_ms: Percentiles | None
     tokens_per_second: float
-    form: Literal["unmerged", "merged"] = "unmerged"
+    form: Form = "unmerged"
 
 
 class Energy(Part):
@@ -151,6 +155,38 @@ class Sizes(Part):
 
     model_bytes: int | None = None
     adapter_bytes: int | None = None
+
+
+class CalibrationSeen(Part):
+    """The texts that a scheme was calibrated on, as they turned out."""
+
+    set: str = Field(description="the named set, `file` or `texts`")
+    samples: int
+    tokens: int
+    shortest: int = Field(description="tokens of the shortest sample")
+
+
+class QuantizationCost(Part):
+    """What it took to quantize the weights, once, before they were loaded; from the cache's entry where another cell has done it."""
+
+    seconds: float
+    peak_bytes: int | None = Field(description="peak memory while quantizing; None where it could not be measured")
+    peak_source: PeakSource | None = None
+    disk_bytes: int = Field(description="bytes of the cache's entry")
+    made: datetime
+    here: bool = Field(description="whether this cell quantized; otherwise it loaded what another one had")
+
+
+class Quantization(Part):
+    """How the weights of the quantized layers were stored, as found in the loaded model."""
+
+    layers: int
+    weights: int = Field(description="weights in the quantized layers")
+    bytes: int = Field(description="bytes that they take, constants included")
+    bits_per_weight: float = Field(description="8 * bytes / weights")
+    kernels: dict[str, int] = Field(description="class that computes the products -> number of layers")
+    calibration: CalibrationSeen | None = None
+    cost: QuantizationCost | None = Field(default=None, description="None: quantized while loading, whose time and memory hold it")
 
 
 class Check(Part):
@@ -200,6 +236,7 @@ class Record(Part):
     latency: list[Latency] = Field(default_factory=list)
     energy: Energy = Field(default_factory=Energy)
     sizes: Sizes = Field(default_factory=Sizes)
+    quantization: Quantization | None = Field(default=None, description="None: weights are stored as the model's dtype says")
     probe: list[Check] | None = Field(default=None, description="what was found by a cell that tries its method out instead of training to the end")
     environment: Environment
     started: datetime
@@ -218,5 +255,6 @@ class CellResult(Part):
     training: Training | None = None
     latency: list[Latency] = Field(default_factory=list)
     sizes: Sizes = Field(default_factory=Sizes)
+    quantization: Quantization | None = None
     probe: list[Check] | None = None
     notes: list[str] = Field(default_factory=list)

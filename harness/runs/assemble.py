@@ -31,6 +31,7 @@ def record_of(execution: Execution, environment: Environment, retries: int) -> R
         latency=result.latency,
         energy=energy,
         sizes=result.sizes,
+        quantization=result.quantization,
         probe=result.probe,
         environment=environment,
         started=execution.started,

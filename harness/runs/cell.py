@@ -14,10 +14,11 @@ from harness.methods.budget import Chosen
 from harness.models.anatomy import Anatomy
 from harness.models.source import cache_folder
 from harness.needs import ModelFacts
+from harness.quantization.cache import Quantized
 from harness.records.schema import CellResult, PhaseName
 from harness.runs.cache import SharedEvaluations
 from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
-from harness.runs.phases import attach, evaluate, generate, load, probe, train
+from harness.runs.phases import attach, evaluate, generate, load, probe, quantize, train
 from harness.suite.cell import Cell
 from harness.tasks.base import Head, TaskContext, TrainingSet
 
@@ -38,6 +39,7 @@ class Life:
     head: Head | None = None
     training_set: TrainingSet | None = None
     steps: int | None = None
+    quantized: Quantized | None = None  # what the cache holds of the model under the scheme; None where nothing is stored
     model: Any = None
     anatomy: Anatomy | None = None
     chosen: Chosen | None = None
@@ -76,7 +78,12 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
         report(ResultSoFar(life.result))
 
     with phase("load"):
-        load.run(life)
+        load.describe(life)
+    if quantize.due(life):
+        with phase("quantize"):
+            quantize.run(life)
+    with phase("load"):
+        load.weights(life)
     if cell.config.measure.probe:
         with phase("probe"):
             probe.run(life)

@@ -60,7 +60,7 @@ class CompatibilityMap(Section):
             for finding in self.findings
             if finding.method == label
             and finding.verdict in WRONG
-            and config.scheme.scheme in finding.pairs.get(family, ())
+            and config.scheme.while_tuning.scheme in finding.pairs.get(family, ())
             and (not finding.checks or set(finding.checks) - skipped)
         ]
 
@@ -71,7 +71,7 @@ class CompatibilityMap(Section):
             return None
         other = ", ".join(f"{name} {was}" for name, was in self.versions.items() if _installed(name) != was)
         circumstance = f"tried on {self.device}" + (f", with other versions than these here: {other}" if other else "")
-        return f"{config.method.method} on {config.scheme.scheme} weights of {family} models is {'; '.join(found)} ({circumstance}; docs/compatibility.md)"
+        return f"{config.method.method} on {config.scheme.while_tuning.scheme} weights of {family} models is {'; '.join(found)} ({circumstance}; docs/compatibility.md)"
 
     def _label(self, method: Method) -> str | None:
         """The id of the tried method that says most of what this one says; None where no such was tried."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from harness.declared import Declared
-from harness.fields import Config, OpenConfig, identity, runtime
-from harness.records.schema import PhaseName
+from harness.fields import Config, OpenConfig, identity, later, runtime
+from harness.records.schema import Form, PhaseName
 from harness.suite.training_arguments import allowed_arguments, argument_problems
 
 
@@ -62,12 +62,11 @@ class MeasureSettings(Config):
     warmup_steps: int = identity(5, ge=0, description="optimizer steps dropped before step times and rates are taken")
     sample_ms: float = runtime(10.0, gt=0, description="period of the telemetry sampler in milliseconds")
     latency: LatencySettings | None = identity(None, description="measure generation; null: don't")
-    probe: bool = identity(False, description="try the method out instead of training to the end: does it save, reload, turn off, merge?")
-
-    def identity(self) -> dict[str, Any]:
-        """See Config.identity; a cell that is no probe keeps the id that it had before there were probes."""
-        values = super().identity()
-        return values if self.probe else {name: value for name, value in values.items() if name != "probe"}
+    probe: bool = later(False, description="try the method out instead of training to the end: does it save, reload, turn off, merge?")
+    forms: list[Form] = later(
+        ["unmerged"], min_length=1, description="forms in which the tuned model is evaluated, and its latency measured: `unmerged` as trained, "
+        "`merged` into the dequantized base, `merged-requantized` under the scheme again"
+    )  # fmt: skip
 
 
 class LimitSettings(Config):

@@ -68,7 +68,7 @@ def _solve(method: Method, anatomy: Anatomy, facts: ModelFacts, scheme: Scheme) 
             solved.count(anatomy)
     except Unsupported as reason:
         return None, str(reason)
-    return chosen, solved.unsupported(facts, scheme)  # a prompt of the chosen length may not fit the context
+    return chosen, scheme.unfit(anatomy) or solved.unsupported(facts, scheme.while_tuning)  # a prompt of the chosen length may not fit the context
 
 
 def _tuned(suite: Suite, checked: Checked, support: Support) -> Iterator[tuple[ModelConfig, Head]]:

@@ -33,7 +33,7 @@ class Support:
         nothing = f"{task.task} has nothing to train on; evaluate it with the method none"
         return (
             self._once(lambda: scheme.unsupported(facts), "scheme", facts, scheme)
-            or self._once(lambda: method.unsupported(facts, scheme), "method", facts, scheme, method)
+            or self._once(lambda: method.unsupported(facts, scheme.while_tuning), "method", facts, scheme, method)
             or (nothing if method.tunes and not task.trainable else None)
             or self._once(lambda: task.unsupported(facts, method.tunes), "task", facts, task, also=method.tunes)
         )

@@ -21,7 +21,7 @@ def size(life: Life) -> None:
     life.method, life.chosen = life.cell.config.method.solved(life.anatomy)
     if life.chosen is not None:
         life.result.notes.append(f"budget: {life.chosen}")
-        reason = life.method.unsupported(life.facts, life.cell.config.scheme)
+        reason = life.method.unsupported(life.facts, life.cell.config.scheme.while_tuning)
         if reason is not None:
             raise Unsupported(reason)
 
@@ -49,7 +49,7 @@ def attachment_of(life: Life) -> Attachment:
     return Attachment(
         model=life.facts,
         anatomy=life.anatomy,
-        scheme=config.scheme,
+        scheme=config.scheme.while_tuning,
         head=life.head.kind,
         steps=life.steps,
         gradient_checkpointing=config.train.gradient_checkpointing,

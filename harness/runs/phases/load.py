@@ -1,23 +1,28 @@
-"""Load: tokenizer, configuration and weights onto the device; bitsandbytes quantizes on the way."""
+"""Load: tokenizer, configuration and weights onto the device; schemes that store nothing quantize on the way."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.errors import Unsupported
 from harness.models.load import load_facts, load_model, load_tokenizer
 from harness.models.sizes import model_bytes
+from harness.quantization.base import StoredScheme
+from harness.records.schema import Quantization
+from harness.runs.phases import quantize
 from harness.suite.compatibility import known_trouble
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from harness.quantization.base import Scheme
+    from harness.quantization.cache import Quantized
     from harness.runs.cell import Life
 
 
-def run(life: Life) -> None:
-    """Fills the life's tokenizer, facts, head and model; raises Unsupported where they turn out not to fit."""
+def describe(life: Life) -> None:
+    """Fills the life's tokenizer, facts and head; raises Unsupported where they turn out not to fit."""
     config = life.cell.config
     life.tokenizer = load_tokenizer(config.model, life.cache)
     life.facts = load_facts(config.model, life.cache)
@@ -26,10 +31,16 @@ def run(life: Life) -> None:
     if trouble is not None:
         life.result.notes.append(trouble)
     life.head = config.task.head(life.facts)
-    life.model = base_model(life, config.scheme)
+
+
+def weights(life: Life) -> None:
+    """Fills the life's model, stored as it is while it is tuned, and how it is stored."""
+    scheme = life.cell.config.scheme.while_tuning
+    life.model = base_model(life, scheme)
     life.result.sizes.model_bytes = model_bytes(life.model)
-    if config.scheme.quantizes:
-        life.result.notes.append(f"{config.scheme.scheme}: weights are quantized while loading, so load holds quantize's time and memory")
+    life.result.quantization = quantization_of(life.model, scheme, life.quantized)
+    if scheme.quantizes and not isinstance(scheme, StoredScheme):
+        life.result.notes.append(f"{scheme.scheme}: weights are quantized while loading, so load holds quantize's time and memory")
 
 
 def base_model(life: Life, scheme: Scheme) -> PreTrainedModel:
@@ -37,12 +48,35 @@ def base_model(life: Life, scheme: Scheme) -> PreTrainedModel:
     from transformers import set_seed
 
     assert life.head is not None, "found out before"
+    config = life.cell.config.model
+    quantized = quantize.ready(life) if isinstance(scheme, StoredScheme) else None
+    if isinstance(scheme, StoredScheme) and quantized is not None:
+        config = scheme.stored_model(config, quantized.weights)
     set_seed(life.cell.labels.seed)  # a new classification head is drawn from it
-    model = load_model(life.cell.config.model, life.head, scheme, life.device, life.cache)
+    model = load_model(config, life.head, scheme, life.device, life.cache)
+    if isinstance(scheme, StoredScheme) and quantized is not None:
+        scheme.restore(model, quantized.weights)
     if model.config.pad_token_id is None:  # classification on a decoder looks for the last token before the padding
         padding = life.tokenizer.pad_token_id
         model.config.pad_token_id = life.tokenizer.eos_token_id if padding is None else padding
     return model
+
+
+def quantization_of(model: PreTrainedModel, scheme: Scheme, quantized: Quantized | None) -> Quantization | None:
+    """How a loaded model's weights are stored, and what that took; None where none are quantized."""
+    layers = list(scheme.quantized_layers(model))
+    if not layers:
+        return None
+    weights, stored = sum(layer.weights for layer in layers), sum(layer.bytes for layer in layers)
+    return Quantization(
+        layers=len(layers),
+        weights=weights,
+        bytes=stored,
+        bits_per_weight=8 * stored / weights,
+        kernels=dict(Counter(layer.kernel for layer in layers)),
+        calibration=None if quantized is None else quantized.calibration,
+        cost=None if quantized is None else quantized.cost,
+    )
 
 
 def _check(life: Life) -> None:
@@ -50,7 +84,7 @@ def _check(life: Life) -> None:
     config, facts = life.cell.config, life.facts
     reason = (
         config.scheme.unsupported(facts)
-        or config.method.unsupported(facts, config.scheme)
+        or config.method.unsupported(facts, config.scheme.while_tuning)
         or config.task.unsupported(facts, config.method.tunes)
     )
     if reason:

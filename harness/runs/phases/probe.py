@@ -37,7 +37,7 @@ def run(life: Life) -> None:
     attach.size(life)
     train.prepare(life)
     assert life.method is not None, "size sets it"
-    scheme = life.cell.config.scheme
+    scheme = life.cell.config.scheme.while_tuning
     plain = SCHEMES.get(UNQUANTIZED)(scheme=UNQUANTIZED)
     attachment, batch = replace(attach.attachment_of(life), steps=STEPS, gradient_checkpointing=False), _batch(life)
     trial = Trial(
