@@ -1,7 +1,7 @@
 """The suite's claims checked on the records: a verdict each, and the figures it rests on in one sentence.
 
 Uncertainty comes from the spread over pairs (Student's t); with one pair, or pairs that repeat each other to the
-last digit, from the metrics' own standard errors; where there are neither, the claim is inconclusive. A margin is
+last digit, from the items evaluated, one by one, or from the metrics' own standard errors; where there are neither, the claim is inconclusive. A margin is
 in printed units: 1.0 on accuracy is one point of a hundred. `harness.analysis.verdicts` has the rules.
 """
 
@@ -141,7 +141,8 @@ def _effect(pairing: Pairing, left: Quantity, right: Quantity | None, claim: Cla
 def _sample(rows: Sequence[Row], quantity: Quantity) -> Sample:
     readings = [reading for row in rows if (reading := row.reading(quantity.key)) is not None]
     values = tuple(reading.value for reading in readings if reading.value is not None)
-    return Sample(values, tuple(reading.stderr for reading in readings), quantity.exact)
+    stderrs, items = tuple(reading.stderr for reading in readings), tuple(reading.items for reading in readings)
+    return Sample(values, stderrs, quantity.exact, items)
 
 
 def _other(pair: Pair, right: Quantity | None, side: Measured | Given) -> Sample:

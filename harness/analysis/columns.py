@@ -35,11 +35,13 @@ class Reading(NamedTuple):
     """One number and what it takes to compare it: its standard error and how it was measured.
 
     protocol: a metric's protocol id; for a cost, source and device; None where there is one way only (a count).
+    items: what each item evaluated contributes, where the metric tells.
     """
 
     value: float | None
     stderr: float | None = None
     protocol: str | None = None
+    items: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -162,11 +164,15 @@ def _metrics(record: Record) -> Iterator[tuple[str, Reading]]:
     final: dict[str, Metric] = {}
     for metric in record.metrics:
         address = metric_address(metric.name, metric.task)
-        yield f"{address}:{metric.when}", Reading(metric.value, metric.stderr, metric.protocol)
+        yield f"{address}:{metric.when}", _metric_reading(metric)
         if metric.when == "after" or (metric.when == "before" and address not in final):
             final[address] = metric
     for address, metric in final.items() if record.outcome.status == "ok" else ():
-        yield address, Reading(metric.value, metric.stderr, metric.protocol)
+        yield address, _metric_reading(metric)
+
+
+def _metric_reading(metric: Metric) -> Reading:
+    return Reading(metric.value, metric.stderr, metric.protocol, None if metric.items is None else tuple(metric.items))
 
 
 def _costs(record: Record) -> Iterator[tuple[str, Reading]]:
@@ -189,6 +195,21 @@ def _costs(record: Record) -> Iterator[tuple[str, Reading]]:
             yield f"parameters.{name}", Reading(getattr(record.parameters, name))
     yield "sizes.model_bytes", Reading(record.sizes.model_bytes)
     yield "sizes.adapter_bytes", Reading(record.sizes.adapter_bytes)
+    yield from _quantization(record, clock)
+
+
+def _quantization(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
+    """Time and memory are those of the cell that quantized, on the machine whose cache this is."""
+    stored = record.quantization
+    if stored is None:
+        return
+    yield "quantization.bits_per_weight", Reading(stored.bits_per_weight)
+    yield "quantization.bytes", Reading(stored.bytes)
+    if stored.cost is not None:
+        yield "quantization.seconds", Reading(stored.cost.seconds, protocol=clock)
+        how = PEAK_SOURCES[stored.cost.peak_source] if stored.cost.peak_source else None
+        yield "quantization.peak_bytes", Reading(stored.cost.peak_bytes, protocol=how)
+        yield "quantization.disk_bytes", Reading(stored.cost.disk_bytes)
 
 
 def _memory(record: Record, device: str) -> Iterator[tuple[str, Reading]]:

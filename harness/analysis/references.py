@@ -5,14 +5,14 @@ agrees with the cell's configuration (a field it does not state says nothing):
 
     model    the cell's model id, or the last part of its source (`hub:FacebookAI/roberta-large` ->
              `roberta-large`), upper and lower case alike
-    scheme   the registered name of the cell's scheme; `double_quant: true` adds `-dq`
+    scheme   what papers call the cell's scheme (harness.analysis.scheme_names)
     method   the registered name of the cell's method
     task     the registered name of the cell's task
 
 and when the cell's data are the task's own (never `micro`). A number of a metric stands beside that metric and
 its variants (`accuracy` beside `accuracy_macro`: the protocol below the table says which mean it is). Ids are labels that an author chose freely, so
 they don't count, the model's excepted. Values are as the source prints them. What else a row states
-(`train: alpaca`) is shown with its value.
+(`train: alpaca`) is shown with its value; of a scheme that keeps channels in 16 bit, which and how many must agree.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.analysis.columns import Row
+from harness.analysis.scheme_names import scheme_names, scheme_states
 from harness.errors import DataError, UnknownName
 from harness.suite.find import shipped_suites
 
@@ -58,7 +59,10 @@ class ReferenceRow(BaseModel):
         stated = {field: getattr(self, field) for field in PLACING if getattr(self, field) is not None}
         if row.config("task", "data") == "micro" or (family is not None and self.task != family):
             return False
-        return all(value.casefold() in names[field] for field, value in stated.items())
+        further = {name: value for name, value in scheme_states(row).items() if name in (self.model_extra or {})}
+        return all(value.casefold() in names[field] for field, value in stated.items()) and all(
+            (self.model_extra or {})[name] == value for name, value in further.items()
+        )
 
     def show(self) -> str:
         """The value with what else places it and a mark where it is not verified: `39† (train=alpaca)`."""
@@ -110,13 +114,10 @@ class Reference(BaseModel):
 
 def placing_names(row: Row) -> Mapping[str, set[str]]:
     """Under which names a cell is known on every placing field, in lower case."""
-    scheme = str(row.config("scheme", "scheme") or "")
-    if row.config("scheme", "double_quant") and not scheme.endswith("-dq"):
-        scheme += "-dq"
     source = str(row.config("model", "source") or "").partition(":")[2]
     return {
         "model": {row.record.cell.model.casefold(), source.rstrip("/").rpartition("/")[2].casefold()},
-        "scheme": {scheme.casefold()},
+        "scheme": scheme_names(row),
         "method": {str(row.config("method", "method") or "").casefold()},
         "task": {str(row.config("task", "task") or "").casefold()},
     }

@@ -64,12 +64,14 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
 class Sample:
     """Repetitions of one measurement: one value per seed, each with its own standard error where that is known.
 
-    exact: the values are counts and carry no noise.
+    exact: the values are counts and carry no noise. items: what each item evaluated contributes to the value, for each
+    repetition; None where that is not known.
     """
 
     values: tuple[float, ...]
     stderrs: tuple[float | None, ...] = ()
     exact: bool = False
+    items: tuple[tuple[float, ...] | None, ...] = ()
 
     @property
     def n(self) -> int:
@@ -86,6 +88,12 @@ class Sample:
         """Sample standard deviation over the repetitions; None with fewer than two."""
         return sample_std(self.values)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether all repetitions agree to the last digit (an untuned model, evaluated once per seed), or there is one only."""
+        spread = standard_error(self.values)
+        return not (spread and spread > ROUNDING * max(map(abs, self.values)))
+
     def error(self) -> tuple[float, float] | None:
         """Standard error of the mean and its degrees of freedom; None where the noise is unknown.
 
@@ -96,7 +104,7 @@ class Sample:
         if self.exact:
             return 0.0, math.inf
         spread = standard_error(self.values)
-        if spread and spread > ROUNDING * max(map(abs, self.values)):
+        if spread and not self.repeats:
             return spread, self.n - 1
         known = [stderr for stderr in self.stderrs if stderr is not None]
         if known and len(known) == self.n:
@@ -118,11 +126,16 @@ class Difference:
 
 
 def difference(left: Sample, right: Sample, confidence: float = CONFIDENCE) -> Difference:
-    """Difference of two independent means with Welch's t interval (Welch 1947; Satterthwaite's degrees of freedom).
+    """Difference of two means with Student's t interval: over the items, where both sides are one measurement on the same ones.
 
-    A side with one value brings its own standard error over items, with infinite degrees of freedom.
+    Otherwise the means are independent, and the interval is Welch's (Welch 1947; Satterthwaite's degrees of freedom);
+    a side with one value brings its own standard error over items, with infinite degrees of freedom.
     """
     value = left.mean - right.mean
+    by_item = _by_item(left, right)
+    if by_item is not None:
+        error = standard_error(by_item)
+        return Difference(value, None if error is None else interval_around(value, error, len(by_item) - 1, confidence))
     errors = [side.error() for side in (left, right)]
     known = [error for error in errors if error is not None]
     if len(known) < 2:
@@ -133,3 +146,13 @@ def difference(left: Sample, right: Sample, confidence: float = CONFIDENCE) -> D
     freedom = sum(error**4 / degrees for error, degrees in known)
     degrees = variance**2 / freedom if freedom else math.inf
     return Difference(value, interval_around(value, math.sqrt(variance), degrees, confidence))
+
+
+def _by_item(left: Sample, right: Sample) -> list[float] | None:
+    """Left minus right for every item; None where the sides are not one measurement each of equally many items."""
+    if not (left.repeats and right.repeats and left.items and right.items):
+        return None
+    ours, theirs = left.items[0], right.items[0]
+    if ours is None or theirs is None or len(ours) != len(theirs) or len(ours) < 2:
+        return None
+    return [mine - other for mine, other in zip(ours, theirs, strict=True)]

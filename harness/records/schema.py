@@ -64,6 +64,9 @@ class Metric(Part):
     value: float | None = Field(description="None: undefined on this input (the notes say why)")
     stderr: float | None = Field(default=None, description="standard error over the items evaluated")
     n: int | None = Field(default=None, description="items (sentences, questions, windows) that the number is over")
+    items: list[float] | None = Field(
+        default=None, description="what each item contributes, in their order: the mean is the value, to first order; two cells of one protocol are compared item by item"
+    )
     unit: str | None = None
     higher_is_better: bool
     split: str
@@ -151,9 +154,11 @@ class Energy(Part):
 
 
 class Sizes(Part):
-    """Bytes: the model's weights in memory as stored (packed), and the method's saved adapter on disk."""
+    """Bytes: the model's weights in memory as stored (packed), those of its other forms, and the method's saved adapter on disk."""
 
-    model_bytes: int | None = None
+    model_bytes: int | None = Field(default=None, description="as evaluated: without what the method adds, and quantized where that comes after tuning")
+    merged_bytes: int | None = Field(default=None, description="with what was tuned merged into unquantized weights")
+    requantized_bytes: int | None = Field(default=None, description="merged, then quantized again")
     adapter_bytes: int | None = None
 
 

@@ -75,10 +75,12 @@ class BenchmarkTask(Task):
         return self.source().load(self.training_split()).drawn(self.max_train_samples, seed)
 
 
-def metric(name: str, value: float | None, *, stderr: float | None, n: int, split: str, protocol: str) -> Metric:
+def metric(
+    name: str, value: float | None, *, stderr: float | None, n: int, split: str, protocol: str, items: list[float] | None = None
+) -> Metric:
     """A metric whose direction is that of the table of quantities; raises UnknownName for a name not in it."""
     higher_is_better = quantity(name).higher_is_better
     assert higher_is_better is not None, f"{name} is no measure of quality"
     return Metric(
-        name=name, value=value, stderr=stderr, n=n, split=split, protocol=protocol, higher_is_better=higher_is_better
+        name=name, value=value, stderr=stderr, n=n, items=items, split=split, protocol=protocol, higher_is_better=higher_is_better
     )

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from harness.tasks.statistics import Array
 
 WINDOW = 2048  # tokens; GPTQ's model.seqlen
+_NAMES = ("wikitext2", "wikitext-2-raw-v1")
+WIKITEXT2 = DataSet(
+    name="wikitext2", hub="Salesforce/wikitext", config="wikitext-2-raw-v1", columns=(Text("text"),),
+    folders=((*_NAMES, "wikitext"), _NAMES), micro="wikitext",
+)  # fmt: skip
 _POSITIONS_AT_ONCE = 512  # of one window turned into fp32: bounds the memory that the loss takes
 
 
@@ -37,11 +42,7 @@ class WikiText2(BenchmarkTask):
     max_train_samples: int | None = identity(None, ge=1, description="train on this many blocks of max_length tokens, drawn by the seed")
 
     def dataset(self) -> DataSet:
-        names = ("wikitext2", "wikitext-2-raw-v1")
-        return DataSet(
-            name="wikitext2", hub="Salesforce/wikitext", config="wikitext-2-raw-v1", columns=(Text("text"),),
-            folders=((*names, "wikitext"), names), micro="wikitext",
-        )
+        return WIKITEXT2
 
     def evaluation_splits(self) -> tuple[str, ...]:
         return ("test",)
@@ -72,10 +73,11 @@ class WikiText2(BenchmarkTask):
         windows = _blocks(self._tokens("test", context), length, "test split")[: self.max_eval_samples]
         losses = window_losses(model, windows, context)
         value, stderr = perplexity(losses)
+        items = None if value is None else contributions(losses, value)
         if value is None:
             context.note(f"perplexity: the mean loss of {sum(losses) / len(losses):.4g} is too large for exp")
         protocol = self.protocol(f"wikitext2/gptq-{length}", "windows")
-        return [metric("perplexity", value, stderr=stderr, n=len(losses), split="test", protocol=protocol)]
+        return [metric("perplexity", value, stderr=stderr, n=len(losses), split="test", protocol=protocol, items=items)]
 
     def _tokens(self, split: str, context: TaskContext) -> Array:
         """The split's text, rows joined by a blank line, tokenized once with the tokenizer's own special tokens."""
@@ -100,6 +102,15 @@ def perplexity(losses: list[float]) -> tuple[float | None, float | None]:
         return value, None
     variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
     return value, value * math.sqrt(variance / len(losses))
+
+
+def contributions(losses: list[float], value: float) -> list[float]:
+    """What each window contributes to the perplexity `value`, to first order: their mean is it, their standard error its own.
+
+    Windows are hard or easy for every model alike, so that the differences of two cells' contributions spread far less than either's.
+    """
+    mean = sum(losses) / len(losses)
+    return [value * (1 + loss - mean) for loss in losses]
 
 
 def window_losses(model: Any, windows: Array, context: TaskContext) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -63,3 +64,25 @@ def test_repetitions_that_agree_to_the_last_digit_do_not_hide_the_noise_over_ite
 
 def test_a_count_has_no_noise() -> None:
     assert Sample((10.0,), exact=True).error() == (0.0, math.inf)
+
+
+def measured(*items: float) -> Sample:
+    """One measurement over these items, with the standard error that they have."""
+    return Sample((mean(items),), (standard_error(items),), items=(items,))
+
+
+def test_two_measurements_on_the_same_items_are_compared_item_by_item() -> None:
+    """Items differ by hundreds, the two sides by one, always."""
+    left, right = measured(100.0, 900.0, 401.0), measured(101.0, 901.0, 402.5)
+    paired = difference(left, right)
+    assert paired.value == pytest.approx(-3.5 / 3)
+    over_items = t_interval([-1.0, -1.0, -1.5])
+    assert paired.interval is not None and over_items is not None
+    assert (paired.interval.low, paired.interval.high) == pytest.approx((over_items.low, over_items.high))
+    assert difference(left, replace(right, items=())).within_noise
+
+
+def test_items_are_not_laid_beside_a_spread_over_seeds_or_other_items() -> None:
+    left = measured(1.0, 2.0, 3.0)
+    for other in (measured(1.0, 2.0), Sample((1.0, 2.0), (0.5, 0.5), items=((0.0, 2.0, 1.0), (1.0, 2.0, 3.0)))):
+        assert difference(left, other) == difference(replace(left, items=()), replace(other, items=()))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_models import decoder_config
 
+from harness.analysis.statistics import mean, standard_error
 from harness.errors import DataError, Diverged
 from harness.needs import ModelFacts
 from harness.tasks.base import TASKS, Task
@@ -49,6 +50,9 @@ def test_perplexity_is_that_of_the_plain_loop(causal_model: Any, data: Path, dec
     assert metric.value == pytest.approx(math.exp(np.mean(losses)), rel=1e-4)
     assert metric.stderr == pytest.approx(math.exp(np.mean(losses)) * np.std(losses, ddof=1) / math.sqrt(len(losses)), rel=1e-3)
     assert (metric.name, metric.n, metric.split, metric.protocol) == ("perplexity", len(losses), "test", "wikitext2/gptq-64")
+    assert metric.items is not None
+    assert mean(metric.items) == pytest.approx(metric.value)
+    assert standard_error(metric.items) == pytest.approx(metric.stderr)
     assert metric.higher_is_better is False
 
 

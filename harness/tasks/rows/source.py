@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ class DataSet:
 
     hub, config: what datasets.load_dataset takes. columns: those that the task needs. folders: for each level
     below a local folder the names that lead to this data set (optional levels). micro: name of the micro data,
-    None where there is none. headerless_tsv: columns of the original tsv where that has no header line.
+    None where there is none. headerless_tsv: columns of the original tsv where that has no header line. hub_files: by split,
+    the file or files of the hub data set that are read, in place of all that `config` has.
     """
 
     name: str
@@ -29,6 +30,7 @@ class DataSet:
     folders: tuple[tuple[str, ...], ...] = ()
     micro: str | None = None
     headerless_tsv: tuple[str, ...] = ()
+    hub_files: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,10 @@ class Source:
 
         dataset = self.dataset
         place = f"hub data set {dataset.hub} ({dataset.config}, split {split})"
+        chosen_files = {split: dataset.hub_files[split]} if split in dataset.hub_files else None
+        config = dataset.config if chosen_files is None else None
         try:
-            loaded = datasets.load_dataset(dataset.hub, dataset.config, split=split, revision=self.revision)
+            loaded = datasets.load_dataset(dataset.hub, config, data_files=chosen_files, split=split, revision=self.revision)
         except (OSError, ValueError, DatasetsError) as error:
             raise DataError(f"{place}: cannot be loaded: {error}; check the network, or give `data:` a folder or `micro`") from error
         chosen = self._choose(loaded.column_names, place)
