@@ -54,7 +54,7 @@ class Needs:
     def unmet(self, machine: Machine, model: ModelFacts | None) -> str | None:
         """Why this cannot be served here, or None. A model of unknown facts (not downloaded yet) is let pass."""
         for package in self.packages:
-            if find_spec(package) is None:
+            if not _installed(package):
                 return f"needs the package {package}, which is not installed"
         if self.cuda and machine.device != "cuda":
             return "needs a CUDA device"
@@ -68,3 +68,9 @@ class Needs:
         if self.model_types and model.model_type not in self.model_types:
             return f"serves {', '.join(self.model_types)}; not {model.model_type}"
         return None
+
+
+def _installed(package: str) -> bool:
+    """Whether a package is there; nothing is imported but what stands above it (`optimum` of `optimum.quanto`)."""
+    above = package.rpartition(".")[0]
+    return (not above or _installed(above)) and find_spec(package) is not None

@@ -84,7 +84,7 @@ def _pairing(rows: Sequence[Row], claim: Claim, ours: Quantity, theirs: Quantity
     right = select(relevant(rows, theirs or ours), claim.right.where)
     if not right:
         return f"No cell matches the right side ({_words(claim.right)})."
-    pairing = pair_up(left, right, free_axes(claim.left, claim.right))
+    pairing = pair_up(left, right, free_axes(claim.left, left, claim.right, right))
     if not pairing.pairs:
         return "No cell of the left side has a partner on the right that agrees with it on the axes that the claim does not name."
     return pairing

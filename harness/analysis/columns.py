@@ -3,8 +3,8 @@
 Addresses. A path of `harness.quantities` (`memory.peak_vram`, `timing.train`), any `timing.<phase>`,
 `energy.<phase>` and `memory.<phase>_peak`; or a metric, `name[@task][:when]`:
 
-    accuracy             the final value: after training, or before it where nothing was trained
-    accuracy:before      before training; likewise `:after` and `:merged`
+    accuracy             the final value: after training (of the first of its forms), or before it where nothing was trained
+    accuracy:before      before training; likewise `:after`, `:merged` and `:merged-requantized`, which latencies have too
     accuracy:anatomy     a part (an MMLU subject); `accuracy:anatomy:before` before training
     accuracy@mmlu        of another task than the cell's own
 """
@@ -17,10 +17,15 @@ from typing import Any, NamedTuple, get_args
 
 from harness.errors import UnknownName
 from harness.quantities import QUANTITIES, Quantity
-from harness.records.schema import PHASES, Metric, PeakSource, PhaseMemory, Record, When
+from harness.records.schema import PHASES, Form, Metric, PeakSource, PhaseMemory, Record, When
 
 AXES = ("model", "quantization", "method", "task", "seed")
 WHENS: tuple[str, ...] = get_args(When)
+FINAL: tuple[When, ...] = ("after", "merged", "merged-requantized", "before")  # the first that was evaluated is the final value
+WHEN_WORDS: Mapping[str, str] = {
+    "before": "before tuning", "after": "after tuning", "merged": "after merging", "merged-requantized": "after merging and quantizing again"
+}  # fmt: skip
+FORM_WHENS: Mapping[Form, When] = {"unmerged": "after", "merged": "merged", "merged-requantized": "merged-requantized"}
 RANDOM_WEIGHTS = "random:"
 
 PEAK_SOURCES: Mapping[PeakSource, str] = {
@@ -127,7 +132,7 @@ def metric_address(name: str, task: str | None = None, when: str | None = None) 
 def _address_words(key: str) -> tuple[str, list[str]]:
     """Splits an address into the table's key and the words that its label gets."""
     stem, _, last = key.rpartition(":")
-    when = {"before": "before tuning", "after": "after tuning", "merged": "after merging"}.get(last)
+    when = WHEN_WORDS.get(last)
     name, _, task = (stem if when and stem else key).partition("@")
     base, _, part = name.partition(":")
     words = [f"({part})"] if part else []
@@ -165,7 +170,7 @@ def _metrics(record: Record) -> Iterator[tuple[str, Reading]]:
     for metric in record.metrics:
         address = metric_address(metric.name, metric.task)
         yield f"{address}:{metric.when}", _metric_reading(metric)
-        if metric.when == "after" or (metric.when == "before" and address not in final):
+        if address not in final or FINAL.index(metric.when) < FINAL.index(final[address].when):
             final[address] = metric
     for address, metric in final.items() if record.outcome.status == "ok" else ():
         yield address, _metric_reading(metric)
@@ -186,15 +191,12 @@ def _costs(record: Record) -> Iterator[tuple[str, Reading]]:
     for phase, joules in record.energy.phases.items():
         yield f"energy.{phase}", Reading(joules, protocol=f"{record.energy.source} on {device}")
     yield from _training(record, clock)
-    if record.latency:
-        smallest = min(record.latency, key=lambda latency: (latency.batch_size, latency.form != "unmerged"))
-        yield "latency.ttft_ms.p50", Reading(smallest.ttft_ms.p50, protocol=clock)
-        yield "latency.tpot_ms.p50", Reading(smallest.tpot_ms.p50 if smallest.tpot_ms else None, protocol=clock)
+    yield from _latency(record, clock)
     if record.parameters:
         for name in ("total", "trainable", "trainable_percent"):
             yield f"parameters.{name}", Reading(getattr(record.parameters, name))
-    yield "sizes.model_bytes", Reading(record.sizes.model_bytes)
-    yield "sizes.adapter_bytes", Reading(record.sizes.adapter_bytes)
+    for name in type(record.sizes).model_fields:
+        yield f"sizes.{name}", Reading(getattr(record.sizes, name))
     yield from _quantization(record, clock)
 
 
@@ -210,6 +212,17 @@ def _quantization(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
         how = PEAK_SOURCES[stored.cost.peak_source] if stored.cost.peak_source else None
         yield "quantization.peak_bytes", Reading(stored.cost.peak_bytes, protocol=how)
         yield "quantization.disk_bytes", Reading(stored.cost.disk_bytes)
+
+
+def _latency(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
+    """Those of the smallest batch, under `name:when` for every form, and the first form's under `name`."""
+    found = {latency.form: latency for latency in sorted(record.latency, key=lambda latency: -latency.batch_size)}
+    for form in reversed([form for form in FORM_WHENS if form in found]):
+        times = {"ttft_ms": found[form].ttft_ms, "tpot_ms": found[form].tpot_ms}
+        for name, percentiles in times.items():
+            reading = Reading(percentiles.p50 if percentiles else None, protocol=clock)
+            yield f"latency.{name}.p50:{FORM_WHENS[form]}", reading
+            yield f"latency.{name}.p50", reading
 
 
 def _memory(record: Record, device: str) -> Iterator[tuple[str, Reading]]:

@@ -31,8 +31,8 @@ MEANINGS: dict[CheckName, str] = {
     "pads": "a prompt padded on the left gives the logits that it gives alone, where the base's own do",
     "merges": "merged, it answers as before: to a relative error of a thousandth where weights are stored in full precision, of twice "
     "what quantizing the base itself makes where the sum is quantized again, and nearer than the untuned base in any case",
-    "trainer": "two steps of transformers' Trainer, of four accumulated batches each, as cells are trained: they begin at the loss that the "
-    "dozen began with, to a factor of two, and move something that should train and nothing else",
+    "trainer": "two steps of transformers' Trainer, of four accumulated batches each, as cells are trained: they begin at the method's loss "
+    "(dropout off), to a factor of two, and move something that should train and nothing else",
 }  # fmt: skip
 
 

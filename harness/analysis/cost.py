@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from harness.analysis.columns import Row, describe
 from harness.analysis.entries import measured_entry, protocol_letters
@@ -35,7 +36,7 @@ def cost_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
     ways = {quantity.key: _ways(ran, quantity) for quantity in measured}
     letters = protocol_letters(sorted({way for found in ways.values() if len(found) > 1 for way in found}))
     body = tuple(
-        (*name_entries(axes, place), *(_cost(found, quantity, letters, ways[quantity.key]) for quantity in measured))
+        (*name_entries(axes, place), *(cost_entry(found, quantity, letters, ways[quantity.key]) for quantity in measured))
         for place, found in groups.items()
     )
     notes = [*shared_note(ran, axes), *_sources(ways, measured)]
@@ -48,7 +49,8 @@ def cost_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
     return Table("cost", "Cost", columns, body, tuple(notes), {mark: str(way) for way, mark in letters.items()})
 
 
-def _cost(rows: Sequence[Row], quantity: Quantity, letters: Mapping[str | None, str], ways: Sequence[str]) -> Entry:
+def cost_entry(rows: Sequence[Row], quantity: Quantity, letters: Mapping[str | None, str] = MappingProxyType({}), ways: Sequence[str] = ()) -> Entry:
+    """The mean cost of the cells of one place, with the mark of the way in which it was measured where there are several `ways`."""
     marked = letters if len(ways) > 1 else {}
     found = samples(rows, quantity)
     if len(found) != 1:

@@ -15,6 +15,7 @@ def flat(record: Record) -> dict[str, Any]:
     configuration under `config.<part>.<field>`.
     """
     values = record.model_dump(mode="json", exclude={"metrics", "latency", "notes", "cell", "probe"})
+    values = {section: value for section, value in values.items() if value is not None}  # `quantization` alone is the axis
     config = {"config": record.cell.config, "latency": {_latency_name(found): _latency(found) for found in record.latency}}
     leaves: dict[str, Any] = {}
     _collect(values | config, "", leaves)

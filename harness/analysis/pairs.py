@@ -1,7 +1,7 @@
 """The two sides of a claim: which cells they are, and which of them belong together.
 
 A side is the cells whose ids match its `where` (globs; of a list any may match). Two cells make a pair when they
-agree on every axis but those that both sides name: with `left: {quantization: nf4}` and `right: {quantization:
+agree on every axis but those that both sides name, or that one names and the other does not have: with `left: {quantization: nf4}` and `right: {quantization:
 none, method: lora-r8}` the quantization differs and the method is lora-r8 on both sides. Seeds pair with equal
 seeds where both sides have them; otherwise the sides are compared unpaired. Where several cells of a side share
 a place (a glob), their mean stands for them.
@@ -60,9 +60,12 @@ def pair_up(left: Sequence[Row], right: Sequence[Row], both_name: set[str]) -> P
     return Pairing(_on(left, right, [axis for axis in axes if axis != "seed"]), by_seed=False)
 
 
-def free_axes(left: Measured, right: Measured) -> set[str]:
-    """The axes on which the sides of a claim may differ: those that both name."""
-    return set(left.where) & set(right.where)
+def free_axes(left: Measured, ours: Sequence[Row], right: Measured, theirs: Sequence[Row]) -> set[str]:
+    """The axes on which the sides of a claim may differ: those that both name, and those that one names and no cell of the
+    other has (a swept field of a scheme, against unquantized weights)."""
+    lacking = {axis for axis in left.where if not any(axis in row.axes for row in theirs)}
+    lacking |= {axis for axis in right.where if not any(axis in row.axes for row in ours)}
+    return set(left.where) & set(right.where) | lacking
 
 
 def _on(left: Sequence[Row], right: Sequence[Row], axes: Sequence[str]) -> tuple[Pair, ...]:

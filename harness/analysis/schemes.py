@@ -62,9 +62,9 @@ def scheme_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
 
 
 def scheme_pairs(rows: Sequence[Row]) -> list[SchemePair]:
-    """Every quantized cell that went through, with its unquantized counterpart."""
+    """Every quantized cell that went through, with its unquantized counterpart, which has no swept field of the scheme's."""
     ran = [row for row in rows if row.ok]
-    axes = [axis for axis in axes_of(ran) if axis != "quantization"]
+    axes = [axis for axis in axes_of(ran) if axis != "quantization" and not axis.startswith("scheme.")]
     plain = group_by([row for row in ran if _scheme(row) == UNQUANTIZED], axes)
     found = group_by([row for row in ran if _scheme(row) != UNQUANTIZED], axes)
     return [SchemePair(row, plain[place][0]) for place, group in found.items() if place in plain for row in group]

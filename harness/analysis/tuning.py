@@ -50,11 +50,12 @@ def _before_after(rows: Sequence[Row], quantity: Quantity, with_n: bool) -> tupl
     name = Entry(quantity.label)
     if before is None or after is None:
         return name, Entry("different protocols"), Entry("different protocols"), Entry("–")
-    change = Sample(tuple(late - early for early, late in zip(before.values, after.values, strict=True)))
     shown = (Entry(show_sample(sample, quantity, with_n), sample) for sample in (before, after))
-    return name, *shown, _change(change, quantity)
+    return name, *shown, change_entry(before, after, quantity)
 
 
-def _change(change: Sample, quantity: Quantity) -> Entry:
+def change_entry(before: Sample, after: Sample, quantity: Quantity) -> Entry:
+    """The change from one sample to another of the same cells, taken cell by cell."""
+    change = Sample(tuple(late - early for early, late in zip(before.values, after.values, strict=True)))
     text = quantity.show_difference(change.mean)
     return Entry(text if change.std is None else f"{text} ± {quantity.show(change.std)}", change)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from harness import __version__
+from harness.cli.cache import cache_app
 from harness.cli.claims import claims_command
 from harness.cli.doctor import doctor_command
 from harness.cli.init import init_command
@@ -33,6 +34,7 @@ app.command("report")(report_command)
 app.command("claims")(claims_command)
 app.command("probe")(probe_command)
 app.command("list")(list_command)
+app.add_typer(cache_app, name="cache")
 app.command("doctor")(doctor_command)
 app.command("init")(init_command)
 app.command("schema")(schema_command)

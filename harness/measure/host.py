@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from mmap import PAGESIZE
@@ -41,7 +42,8 @@ class HostPeak:
         self._at_start: int | None = None
 
     def start(self) -> None:
-        """Begins a new measurement."""
+        """Begins a new measurement. What the C library keeps for later is given back first, as torch_memory does for the device."""
+        _give_back()
         self._at_start = resident_bytes(os.getpid())
         self.fallback = _reset_high_water_mark()
 
@@ -51,6 +53,13 @@ class HostPeak:
             return _high_water_mark()
         known = [value for value in (self._at_start, resident_bytes(os.getpid())) if value is not None]
         return max(known, default=None)
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system, where the C library is one that can be asked to (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _reset_high_water_mark() -> str | None:

@@ -36,6 +36,16 @@ OUT_OF_REACH: Mapping[str, str] = {
     "POLY": "it routes every row by the task that it belongs to, and a cell has one task",
     "XLORA": "it mixes LoRA adapters that were trained before",
 }
+#: Types whose change is no change of the base's weights.
+UNMERGEABLE: Mapping[str, str] = {
+    "ADAPTION_PROMPT": "it is read by attention beside the text",
+    "CARTRIDGE": "it is keys and values in the cache",
+    "CPT": "it is virtual tokens at the input",
+    "LILY": "which of its experts work depends on the input",
+    "POLY": "which of its modules work depends on the task of a row",
+    "SHADOW": "it runs beside the base as a model of its own",
+    "XLORA": "which of its adapters work depends on the input",
+}
 
 
 @METHODS.register("peft")
@@ -108,10 +118,16 @@ class AnyPeft(PeftConfigMethod):
         """See PeftMethod.reload."""
         return self._positioned(super().reload(model, folder, attachment), attachment)
 
+    def unmergeable(self) -> str | None:
+        """See Method.unmergeable."""
+        reason = UNMERGEABLE.get(self.peft_type)
+        return None if reason is None else f"PEFT's {self.peft_type} cannot be merged into the base weights: {reason}"
+
     def merged(self, model: Any) -> Any:
         """PEFT's merge_and_unload, for the types that have one."""
-        if not hasattr(model.base_model, "merge_and_unload"):
-            raise Unsupported(f"PEFT's {self.peft_type} cannot be merged into the base weights")
+        reason = self.unmergeable()
+        if reason is not None:
+            raise Unsupported(reason)
         return super().merged(model)
 
     def _positioned(self, wrapped: Any, attachment: Attachment) -> Any:

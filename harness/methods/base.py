@@ -51,7 +51,7 @@ class Attachment:
 class Method(Config):
     """One way of tuning. A subclass declares its hyper-parameters as fields, registers itself, and attaches.
 
-    tunes: whether anything is trained. merges: whether the tuned weights can be folded into the base weights.
+    tunes: whether anything is trained. merges: whether the tuned weights can be folded into the base weights, or are the base's own.
     adds_to_loss: whether the attached model's loss has a term beside the task's.
     """
 
@@ -126,6 +126,10 @@ class Method(Config):
     def off(self, model: Any) -> AbstractContextManager[Any]:
         """A context in which the model answers as its base does. Raises Unsupported where the base weights were tuned."""
         raise Unsupported(f"{self.method} tunes the base weights themselves: there is nothing to turn off")
+
+    def unmergeable(self) -> str | None:
+        """Why what it tunes cannot be folded into base weights in full precision, by its fields alone, or None. Called by the plan, without torch."""
+        return None if self.merges else f"{self.method} cannot be merged into the base weights"
 
     def merged(self, model: Any) -> Any:
         """The model with the tuned weights folded into the base weights. Raises Unsupported where they cannot be."""

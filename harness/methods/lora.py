@@ -161,10 +161,21 @@ class Lora(ChoiceLosses, SizedMethod, MatrixMethod):
                 raise Unsupported(f"{what} changes the base model when it is attached: there is none to go back to")
         return super().off(model)
 
+    def unmergeable(self) -> str | None:
+        """See Method.unmergeable."""
+        if self.layer_replication is not None:
+            return "replicated layers share their base weights: each would be merged into all of its copies"
+        if self.use_qalora:
+            return "use_qalora: its A reads means over the groups of quantized weights, and PEFT does not merge that"
+        if self.alora_invocation_tokens is not None:
+            return "alora_invocation_tokens: the update works behind these tokens only, and merged it would work everywhere"
+        return super().unmergeable()
+
     def merged(self, model: Any) -> Any:
         """PEFT's merge_and_unload; raises Unsupported for layers that share base weights, and for B's bias where the base has none."""
-        if self.layer_replication is not None:
-            raise Unsupported("replicated layers share their base weights: each would be merged into all of its copies")
+        reason = self.unmergeable()
+        if reason is not None:
+            raise Unsupported(reason)
         try:
             return super().merged(model)
         except RuntimeError as error:

@@ -16,7 +16,7 @@ from harness.models.anatomy import Anatomy, Module
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
 
-UNPACKED = ("bnb-int8",)  # quantized schemes that keep a weight's shape
+UNPACKED = ("bnb-int8", "simulated")  # quantized schemes that keep a weight's shape
 
 
 class LycorisMethod(SizedMethod, MatrixMethod):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TASK_TYPES = {"causal-lm": "CAUSAL_LM", "seq2seq-lm": "SEQ_2_SEQ_LM", "sequence-classification": "SEQ_CLS"}
 REENTRANT = {"use_reentrant": False}  # the reentrant form drops gradients behind frozen embeddings
+#: Libraries of quantized layers into which PEFT 0.21 merges without an error, and not what was tuned.
+MERGED_WRONG = {"hqq": "PEFT leaves out biases when it merges into hqq's layers", "quanto": "PEFT merges into quanto's layers without effect"}
 
 
 class PeftMethod(Method):
@@ -64,6 +66,9 @@ class PeftMethod(Method):
         """PEFT's merge_and_unload, the tuned head in its place; raises Unsupported where the method cannot merge."""
         if not self.merges:
             return super().merged(model)
+        wrong = MERGED_WRONG.get(getattr(model.get_base_model(), "quantization_method", ""))
+        if wrong is not None:
+            raise Unsupported(f"{wrong}; merged into dequantized weights (measure.forms) it is right")
         _unwrap_saved(model)
         try:
             return model.merge_and_unload()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported
 from harness.methods.base import Attachment, Method
+from harness.methods.checks.dropout import turn_dropout_off
 from harness.methods.checks.generation import difference_by_cache, difference_by_padding
 from harness.methods.checks.merging import Nearness, last_hidden_states, lost, relative_error, tuned_head
 from harness.methods.checks.recomputing import recomputed
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 SAME = 1e-5  # of the largest logit: rounding of the same sums in another order
 SAME_PATH = 1e-3  # of the largest logit: the same function in another way, through a cache or padded
-SAME_LOSS = 2.0  # a factor: dropout moves the loss by less, the sum over the accumulated batches by more
+SAME_LOSS = 2.0  # a factor: the sum over the accumulated batches is a larger one
 BROKEN_BASE = 0.1  # of the largest logit: two ways that are further apart are not the same function
 PROMPT_TOKENS = 6
 
@@ -252,8 +253,10 @@ class Trial:
             self._note("trainer", None, "no Trainer was given")
             return
         model, weights = self._attached_to_known_weights()
+        turn_dropout_off(model)
         frozen, before = frozen_digests(model, weights), tuned_digests(model)
-        loss, expected = self.trainer(model, tuned.learning_rate), tuned.losses[0]
+        expected = float(self.loss(model).detach())
+        loss = self.trainer(model, tuned.learning_rate)
         changed = [name for name, found in frozen_digests(model, weights).items() if frozen[name] != found]
         stuck = tuned_digests(model) == before
         passed = expected / SAME_LOSS < loss < expected * SAME_LOSS and not changed and not stuck

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.errors import Unsupported
 from harness.methods.base import METHODS, Attachment, Method
 from harness.models.anatomy import Anatomy
 from harness.needs import ModelFacts
@@ -31,11 +30,13 @@ class Untuned(Method):
 
 
 class TunedBase(Method):
-    """A method that tunes the base model's own weights: there is nothing beside them to turn off or to merge."""
+    """A method that tunes the base model's own weights: there is nothing beside them to turn off, and they are merged as they are."""
+
+    merges: ClassVar[bool] = True
 
     def merged(self, model: Any) -> Any:
-        """Raises Unsupported: the tuned weights are the base's own already."""
-        raise Unsupported(f"{self.method} tunes the base weights themselves: there is nothing to merge")
+        """The same model: the tuned weights are the base's own already."""
+        return model
 
 
 @METHODS.register("full")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.models.anatomy import Anatomy, Module, ModuleKind
 from harness.models.families import FAMILIES, kind_of, stack_of
-from harness.models.sizes import numel
+from harness.models.sizes import counted_parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,19 +24,16 @@ def anatomy_of(model: PreTrainedModel, head: list[str]) -> Anatomy:
     config = model.config
     kind = kind_of(config.model_type, [type(model).__name__], bool(config.is_encoder_decoder))
     modules = [found for name, module in model.named_modules() if (found := _module(name, module, config.model_type, kind, head))]
-    named = list(model.named_parameters())  # tied ones once
-    in_head = [_within(name, head) for name, _ in named]
+    counts = [(name, count) for name, _, count in counted_parameters(model)]
     output = model.get_output_embeddings()
     return Anatomy(
         model_type=config.model_type,
         kind=kind,
         hidden_size=config.hidden_size,
         layers=1 + max((module.layer for module in modules if module.layer is not None), default=-1),
-        total=sum(numel(parameter) for _, parameter in named),
-        head=sum(numel(parameter) for (_, parameter), of_head in zip(named, in_head, strict=True) if of_head),
-        biases=sum(
-            numel(parameter) for (name, parameter), of_head in zip(named, in_head, strict=True) if name.endswith("bias") and not of_head
-        ),
+        total=sum(count for _, count in counts),
+        head=sum(count for name, count in counts if _within(name, head)),
+        biases=sum(count for name, count in counts if name.endswith("bias") and not _within(name, head)),
         output=next((name for name, module in model.named_modules() if output is not None and module is output), None),
         modules=tuple(modules),
     )

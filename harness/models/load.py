@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from harness.models.facts import facts_of
 from harness.models.source import local_folder, split
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
+from harness.quantization.layer_by_layer import LayerByLayer
 from harness.tasks.base import Head
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
@@ -46,6 +49,13 @@ def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cac
     A new classification head is initialised from torch's global seed. Raises HarnessError that says what is
     missing (weights, safetensors, network), Unsupported where the architecture has no such head.
     """
+    return load_telling_drawn(config, head, scheme, device, cache)[0]
+
+
+def load_telling_drawn(
+    config: ModelConfig, head: Head, scheme: Scheme, device: str, cache: Path
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The model as `load_model` gives it, and the names of its parameters that the checkpoint lacks: those of a new head."""
     import torch
     from safetensors import SafetensorError
 
@@ -62,18 +72,38 @@ def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cac
     if scheme.quantizes:
         skeleton = _skeleton(config, head, place, revision)
         dtype = skeleton.dtype if config.dtype == "auto" else getattr(torch, config.dtype)
+        scheme = scheme.for_checkpoint(facts_of(skeleton.config.to_dict()).prequantized)
         quantization_config = scheme.quantization_config(dtype, _behind_base(skeleton, head))
         if quantization_config is not None:
             arguments["quantization_config"] = quantization_config
-    if scheme.quantizes or device != "cpu":
+    if not isinstance(scheme, LayerByLayer) and (scheme.quantizes or device != "cpu"):
         arguments["device_map"] = {"": device}
     try:
-        model = auto_class(head).from_pretrained(place, **arguments)
+        model, info = auto_class(head).from_pretrained(place, output_loading_info=True, **arguments)
     except (OSError, ValueError, SafetensorError) as error:
         raise _clear(config, "model", error) from error
+    if isinstance(scheme, LayerByLayer):
+        scheme.quantize_layers(model, _behind_base(model, head), device)
     scheme.settle(model)
     model.eval()
-    return model
+    return model, tuple(sorted(info["missing_keys"]))
+
+
+def draw_again(model: PreTrainedModel, drawn: Collection[str]) -> None:
+    """Initialises those parameters of a loaded model from torch's global seed, as loading does with what a checkpoint lacks."""
+    owners = {name.rpartition(".")[0] for name in drawn}
+    for name, module in model.named_modules():
+        if name in owners:
+            for parameter, values in module.named_parameters(prefix=name, recurse=False):
+                values._is_hf_initialized = parameter not in drawn  # transformers' own mark, by which it leaves alone what was loaded
+            model._init_weights(module)
+
+
+def dtype_of(config: ModelConfig, head: Head, cache: Path) -> torch.dtype:
+    """The dtype of the model's weights that are not quantized."""
+    place, revision = weights_place(config, cache)
+    dtype = _dtype(config)
+    return _skeleton(config, head, place, revision).dtype if dtype == "auto" else dtype
 
 
 def head_modules(model: PreTrainedModel) -> list[str]:

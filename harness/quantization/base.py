@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -61,7 +62,18 @@ class Scheme(Config):
     @property
     def while_tuning(self) -> Scheme:
         """How weights are stored while the method tunes: as this scheme says, or not quantized yet."""
-        return SCHEMES.get("none")(scheme="none") if self.after_tuning else self
+        return _unquantized() if self.after_tuning else self
+
+    def loaded_for(self, device: str, tunes: bool) -> Scheme:
+        """This scheme as it is loaded on a device (`cpu`, `cuda`), for a method that tunes or for evaluation alone: its kernels may differ.
+
+        By default itself. Raises Unsupported where the kernel that was asked for serves one of them only.
+        """
+        return self
+
+    def for_checkpoint(self, stored_as: str | None) -> Scheme:
+        """The scheme that loads a checkpoint. stored_as: how its config.json says that it is quantized (quant_method); None: it is not. By default itself."""
+        return self
 
     def unsupported(self, model: ModelFacts | None) -> str | None:
         """Why this scheme cannot store that model, or None. Called by the plan, without torch."""
@@ -118,10 +130,14 @@ class QuantizingScheme(Scheme):
 class StoredScheme(QuantizingScheme):
     """A scheme whose weights are quantized once, kept on disk, and loaded from there by every cell.
 
-    libraries: packages whose versions decide how the weights come out; another version quantizes anew.
+    libraries: packages whose versions decide how the weights come out; another version quantizes anew. recipe: raised whenever
+    the scheme's own code comes to write other weights for the same fields. loading_fields: those that decide only how the stored
+    weights are loaded (a kernel), so that cells which differ in them share what is stored.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ()
+    recipe: ClassVar[int] = 1
+    loading_fields: ClassVar[tuple[str, ...]] = ()
 
     @property
     def calibrated_on(self) -> Calibration | None:
@@ -157,6 +173,11 @@ class CalibratedScheme(StoredScheme):
     def calibrated_on(self) -> Calibration | None:
         """See StoredScheme.calibrated_on."""
         return self.calibration
+
+
+@cache
+def _unquantized() -> Scheme:
+    return SCHEMES.get("none")(scheme="none")
 
 
 SCHEMES = Registry("scheme", "harness.quantization", "harness.schemes")

@@ -5,13 +5,12 @@ Weights are quantized while they are loaded, without calibration. Runs on CUDA a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.fields import identity
-from harness.models.sizes import numel, stored_bytes
 from harness.needs import Needs
-from harness.quantization.base import SCHEMES, QuantizedLayer, QuantizingScheme
+from harness.quantization.base import SCHEMES
+from harness.quantization.while_loading import WhileLoading
 
 if TYPE_CHECKING:
     import torch
@@ -20,26 +19,42 @@ if TYPE_CHECKING:
 ComputeDtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
-class BitsAndBytes(QuantizingScheme):
+class BitsAndBytes(WhileLoading):
     """What 8 and 4 bit have in common."""
-
-    skip_modules: list[str] | None = identity(
-        None, description="modules kept unquantized, by name; null: the task head and the output embeddings"
-    )
 
     needs: ClassVar[Needs] = Needs(packages=("bitsandbytes",))
 
-    def quantized_layers(self, model: Any) -> Iterator[QuantizedLayer]:
-        """bitsandbytes' linear layers; the constants hang on the weight."""
+    def settle(self, model: PreTrainedModel) -> None:
+        """Quantizes weights that the checkpoint lacks (BERT's pooler, where only the language model was saved).
+
+        transformers draws them when the layers are bitsandbytes' already, and leaves them as plain floats there, of which
+        the first product would make no sense.
+        """
         import bitsandbytes
 
-        for name, module in model.named_modules():
-            if isinstance(module, bitsandbytes.nn.Linear4bit | bitsandbytes.nn.Linear8bitLt):
-                yield QuantizedLayer(name, numel(module.weight), stored_bytes(module.weight), type(module).__name__)
+        for module in model.modules():
+            if isinstance(module, self._layer_class()) and not isinstance(module.weight, bitsandbytes.nn.Params4bit | bitsandbytes.nn.Int8Params):
+                drawn = module.weight.data
+                module.weight = self._quantizable(drawn.cpu(), module).to(drawn.device)
 
-    def dequantized(self, model: PreTrainedModel) -> PreTrainedModel:
-        """transformers' own dequantization of its bitsandbytes models."""
-        return model.dequantize()
+    def _layer_class(self) -> Any:
+        """The class of the scheme's layers."""
+        raise NotImplementedError
+
+    def _quantizable(self, weight: torch.Tensor, layer: Any) -> Any:
+        """The parameter that becomes the layer's quantized weight when it is moved to a device."""
+        raise NotImplementedError
+
+    def is_quantized_layer(self, module: torch.nn.Module) -> bool:
+        """See WhileLoading.is_quantized_layer."""
+        return isinstance(module, self._layer_class())
+
+    def values(self, layer: Any) -> torch.Tensor:
+        """transformers' dequantization of bitsandbytes' weights."""
+        from transformers.integrations.bitsandbytes import dequantize_bnb_weight
+
+        values: torch.Tensor = dequantize_bnb_weight(layer.weight, getattr(layer, "state", None))
+        return values
 
 
 @SCHEMES.register("bnb-int8")
@@ -59,8 +74,29 @@ class Int8(BitsAndBytes):
             load_in_8bit=True,
             llm_int8_threshold=self.threshold,
             llm_int8_has_fp16_weight=self.has_fp16_weight,
-            llm_int8_skip_modules=head if self.skip_modules is None else self.skip_modules,
+            llm_int8_skip_modules=self.kept(head),
         )
+
+    def values(self, layer: Any) -> torch.Tensor:
+        """See BitsAndBytes.values. 16-bit main weights are made int8 at every product, and so they are here."""
+        if not layer.state.has_fp16_weights:
+            return super().values(layer)
+        import torch
+        from bitsandbytes.functional import int8_vectorwise_dequant, int8_vectorwise_quant
+
+        quantized, scales, _ = int8_vectorwise_quant(layer.weight.data.to(torch.float16))
+        values: torch.Tensor = int8_vectorwise_dequant(quantized, scales)
+        return values
+
+    def _layer_class(self) -> Any:
+        import bitsandbytes
+
+        return bitsandbytes.nn.Linear8bitLt
+
+    def _quantizable(self, weight: torch.Tensor, layer: Any) -> Any:
+        import bitsandbytes
+
+        return bitsandbytes.nn.Int8Params(weight, requires_grad=False, has_fp16_weights=self.has_fp16_weight)
 
 
 class FourBit(BitsAndBytes):
@@ -83,19 +119,36 @@ class FourBit(BitsAndBytes):
             bnb_4bit_compute_dtype=dtype if self.compute_dtype == "auto" else getattr(torch, self.compute_dtype),
             bnb_4bit_use_double_quant=self.double_quant,
             bnb_4bit_quant_storage=self.quant_storage,
-            llm_int8_skip_modules=head if self.skip_modules is None else self.skip_modules,
+            llm_int8_skip_modules=self.kept(head),
         )
 
     def settle(self, model: PreTrainedModel) -> None:
-        """Keeps bitsandbytes from repacking weights for a CPU's bfloat16 instructions at the first evaluation.
+        """See BitsAndBytes.settle. Keeps bitsandbytes from repacking weights for a CPU's bfloat16 instructions at the first evaluation, too.
 
         The repacked layer has no backward pass: evaluated once, it would pass no gradient on in training, unnoticed.
         """
+        super().settle(model)
+        for module in model.modules():
+            if isinstance(module, self._layer_class()):
+                module.support_avx512bf16_for_cpu = False
+
+    def _layer_class(self) -> Any:
         import bitsandbytes
 
-        for module in model.modules():
-            if isinstance(module, bitsandbytes.nn.Linear4bit):
-                module.support_avx512bf16_for_cpu = False
+        return bitsandbytes.nn.Linear4bit
+
+    def _quantizable(self, weight: torch.Tensor, layer: Any) -> Any:
+        import bitsandbytes
+        import torch
+
+        return bitsandbytes.nn.Params4bit(
+            weight,
+            requires_grad=False,
+            compress_statistics=self.double_quant,
+            quant_type=self.data_type,
+            quant_storage=getattr(torch, self.quant_storage),
+            module=layer,
+        )
 
 
 @SCHEMES.register("bnb-nf4")

@@ -16,6 +16,7 @@ SCHEMA_VERSION = 1
 Status = Literal["ok", "oom", "diverged", "failed", "timeout", "unsupported"]
 When = Literal["before", "after", "merged", "merged-requantized"]
 Form = Literal["unmerged", "merged", "merged-requantized"]
+FORMS: tuple[Form, ...] = get_args(Form)  # in the order in which a cell makes them
 PhaseName = Literal[
     "load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe",
     "evaluate_merged", "generate_merged", "requantize", "evaluate_requantized", "generate_requantized",

@@ -14,6 +14,7 @@ from harness.analysis.appendix import environment_table, notes_table, problem_ta
 from harness.analysis.claims import CheckedClaim, check_claims
 from harness.analysis.columns import device_name
 from harness.analysis.cost import cost_table
+from harness.analysis.forms import form_table
 from harness.analysis.parts import part_tables
 from harness.analysis.run import Run
 from harness.analysis.schemes import scheme_table
@@ -38,6 +39,7 @@ class Document:
     summary: tuple[str, ...]
     answer: Table | None
     schemes: Table | None
+    forms: Table | None
     results: tuple[Table, ...]
     tuning: Table | None
     cost: Table | None
@@ -59,7 +61,7 @@ class Document:
     @property
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
-        parts = [self.answer, self.schemes, *self.results, self.claims, self.tuning, self.cost, self.problems]
+        parts = [self.answer, self.schemes, self.forms, *self.results, self.claims, self.tuning, self.cost, self.problems]
         parts += [*self.parts, self.notes, self.protocols, self.environment]
         return [table for table in parts if table is not None]
 
@@ -85,6 +87,7 @@ def document(run: Run) -> Document:
         summary=tuple(_summary(run)),
         answer=answer_table(rows, order),
         schemes=scheme_table(rows, order),
+        forms=form_table(rows, order),
         results=tuple(result_tables(rows, layouts, order)),
         tuning=tuning_table(rows, order),
         cost=cost_table(rows, order),

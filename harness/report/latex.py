@@ -19,12 +19,12 @@ _SPECIAL = {
 
 @REPORTS.register("latex")
 class Latex(ReportFormat):
-    """The suite's own tables, the answer, schemes, tuning, cost and claims; from report_templates/table.tex.j2."""
+    """The suite's own tables, the answer, schemes, forms, tuning, cost and claims; from report_templates/table.tex.j2."""
 
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes one file per table."""
         template = environment(escape_latex).get_template("table.tex.j2")
-        shown = [document.answer, document.schemes, *document.results, document.tuning, document.cost, document.claims]
+        shown = [document.answer, document.schemes, document.forms, *document.results, document.tuning, document.cost, document.claims]
         paths = []
         for table in shown:
             if table is None:

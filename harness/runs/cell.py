@@ -18,7 +18,7 @@ from harness.quantization.cache import Quantized
 from harness.records.schema import CellResult, PhaseName
 from harness.runs.cache import SharedEvaluations
 from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
-from harness.runs.phases import attach, evaluate, generate, load, probe, quantize, train
+from harness.runs.phases import attach, evaluate, forms, generate, load, probe, quantize, train
 from harness.suite.cell import Cell
 from harness.tasks.base import Head, TaskContext, TrainingSet
 
@@ -79,11 +79,14 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
 
     with phase("load"):
         load.describe(life)
-    if quantize.due(life):
+        due = quantize.due(life)
+        if not due:
+            load.weights(life)
+    if due:
         with phase("quantize"):
             quantize.run(life)
-    with phase("load"):
-        load.weights(life)
+        with phase("load"):
+            load.weights(life)
     if cell.config.measure.probe:
         with phase("probe"):
             probe.run(life)
@@ -108,8 +111,7 @@ def _live(life: Life, phase: Callable[[PhaseName], AbstractContextManager[None]]
         with phase("train"):
             train.run(life)
         train.save(life)
-        with phase("evaluate"):
-            evaluate.run(life, "after")
-    if life.cell.config.measure.latency is not None:
+        forms.run(life, phase)
+    elif life.cell.config.measure.latency is not None:
         with phase("generate"):
             generate.run(life)

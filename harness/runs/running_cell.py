@@ -141,8 +141,7 @@ class RunningCell:
             assert process.pid is not None, "a started process has a pid"
             signal_tree(process.pid, signal.SIGKILL)
             process.join(GRACE_SECONDS)
-        for half_written in self._telemetry.parent.glob(".*.tmp"):
-            half_written.unlink(missing_ok=True)
+        self._clear_half_written()
         self._close()
 
     def execution(self, server_lives: bool) -> Execution:
@@ -160,9 +159,18 @@ class RunningCell:
         if self._sampler.exitcode != 0:
             notes.append("the telemetry sampler failed; the cell's log.txt says why")
             signal_tree(self._sampler.pid or 0, signal.SIGKILL)
+        self._clear_half_written()
         self._close()
         telemetry = self._telemetry if self._telemetry.exists() else None
         return Execution(self.cell, outcome, self.started, finished, self._readings, self._result, telemetry, notes)
+
+    def _clear_half_written(self) -> None:
+        """Removes what the cell's processes kept for a while and did not live to remove: a merged model takes gigabytes."""
+        for left in self._telemetry.parent.glob(".*.tmp"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     def _close_phase(self) -> None:
         """The phase that the cell died in ends with it: the sampler saw what the cell can no longer tell."""

@@ -14,8 +14,10 @@ from harness.methods.base import Method
 from harness.models.base import ModelConfig
 from harness.models.facts import read_facts
 from harness.needs import ModelFacts
-from harness.suite.entries import METHOD_AXIS, TASK_AXIS, Axis
+from harness.quantization.base import Scheme, StoredScheme
+from harness.suite.entries import METHOD_AXIS, QUANTIZATION, TASK_AXIS, Axis
 from harness.suite.identity import Identities
+from harness.suite.nodes import KeyPath
 from harness.suite.schema import Entry, Suite
 from harness.suite.sweep import Variant, variants
 from harness.tasks.base import Task
@@ -28,6 +30,7 @@ class Checked:
     """facts: of every model, in the order of the axis (None: not downloaded yet)."""
 
     facts: list[ModelFacts | None]
+    schemes: list[Variant[Scheme]]
     methods: list[Variant[Method]]
     tasks: list[Variant[Task]]
 
@@ -36,8 +39,14 @@ def check(suite: Suite, identities: Identities) -> Checked:
     """Everything that the cells are made of; raises SuiteError with all that cannot be used."""
     problems: list[Problem] = []
     facts = [_facts(suite, index, entry.config, identities, problems) for index, entry in enumerate(suite.models)]
+    schemes = _variants(suite, QUANTIZATION, suite.quantization, problems)
     methods = _variants(suite, METHOD_AXIS, suite.methods, problems)
     tasks = _variants(suite, TASK_AXIS, suite.tasks, problems)
+    for scheme in schemes:
+        try:
+            identities.text(scheme.config)
+        except RequestError as error:
+            problems.append(suite.problem(_written_at(scheme), str(error)))
     for variant in tasks:
         try:
             variant.config.check_data()
@@ -46,7 +55,13 @@ def check(suite: Suite, identities: Identities) -> Checked:
             problems.append(suite.problem(("tasks", variant.index), str(error)))
     if problems:
         raise SuiteError(list(dict.fromkeys(problems)))
-    return Checked(facts, methods, tasks)
+    return Checked(facts, schemes, methods, tasks)
+
+
+def _written_at(scheme: Variant[Scheme]) -> KeyPath:
+    """Where a scheme's local files are named: its calibration, where it has one."""
+    calibrated = isinstance(scheme.config, StoredScheme) and scheme.config.calibrated_on is not None
+    return ("quantization", scheme.index, "calibration") if calibrated else ("quantization", scheme.index)
 
 
 def _facts(

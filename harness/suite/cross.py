@@ -12,6 +12,7 @@ from harness.quantization.base import Scheme
 from harness.suite.cell import Cell, CellConfig, Labels
 from harness.suite.check import Checked
 from harness.suite.exclude import Exclusions
+from harness.suite.forms import formless
 from harness.suite.identity import Identities, canonical, cell_id, untuned_id
 from harness.suite.schema import Entry, Suite
 from harness.suite.settings import TrainSettings
@@ -35,19 +36,19 @@ class Cross:
         """All cells that are not excluded: by model, scheme and task, within these first what does not train."""
         methods = sorted(self._checked.methods, key=lambda variant: variant.config.tunes)
         models = list(enumerate(self._suite.models))
-        for (at, model), scheme, task, method in product(models, self._suite.quantization, self._checked.tasks, methods):
+        for (at, model), scheme, task, method in product(models, self._checked.schemes, self._checked.tasks, methods):
             swept_points = list(enumerate(self._points[method.config.tunes]))
             for seed, (number, point) in product(self._suite.seeds, swept_points):
-                swept = method.swept | task.swept | point
+                swept = scheme.swept | method.swept | task.swept | point
                 labels = Labels(
-                    model.id, scheme.id, method.entry.id, task.entry.id, seed,
+                    model.id, scheme.entry.id, method.entry.id, task.entry.id, seed,
                     {key: swept[key] for key in self._suite.sweep if key in swept},
                 )  # fmt: skip
                 if not exclusions.excludes(labels):
                     yield self._cell(at, scheme, method, task, number, point, labels)
 
     def _cell(
-        self, model_at: int, scheme: Entry[Scheme], method: Variant[Method], task: Variant[Task],
+        self, model_at: int, scheme: Variant[Scheme], method: Variant[Method], task: Variant[Task],
         number: int, point: dict[str, Any], labels: Labels,
     ) -> Cell:  # fmt: skip
         model: Entry[ModelConfig] = self._suite.models[model_at]
@@ -57,7 +58,7 @@ class Cross:
         suite, facts = self._suite, self._checked.facts[model_at]
         asked, unasked = self._support.adapted(method.config, task.config)
         config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits)
-        reason = self._support.reason(facts, scheme.config, method.config, asked) or unasked
+        reason = self._support.reason(facts, scheme.config, method.config, asked) or unasked or formless(config)
         chosen, unreachable = self._sizes.fit(model.config, facts, scheme.config, method.config, asked) if reason is None else (None, None)
         reason = reason or unreachable
         head_is_random = reason is not None or self._support.random_head(facts, asked)

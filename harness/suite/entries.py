@@ -37,10 +37,10 @@ SOURCES = ("hub:", "path:", "micro:", "random:")
 
 
 @dataclass(frozen=True)
-class FolderKey:
-    """The key of an entry that may name a folder, and how that is made absolute: (text, folder of the suite file)."""
+class PlaceKey:
+    """The path to a key of an entry that may name a folder or a file, and how that is made absolute: (text, folder of the suite file)."""
 
-    key: str
+    path: tuple[str, ...]
     resolve: Callable[[str, Path], str]
 
 
@@ -48,7 +48,7 @@ class FolderKey:
 class Axis(Generic[C]):
     """An axis of configured entries. key: in the suite; kind: the entry's key that holds the registered name.
 
-    default: the one entry of a suite without this key. folder: the key that may name a folder.
+    default: the one entry of a suite without this key. places: the keys that may name a folder or a file.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Axis(Generic[C]):
     base: type[C]
     registry: Registry[C] | None
     default: str | None = None
-    folder: FolderKey | None = None
+    places: tuple[PlaceKey, ...] = ()
 
 
 def resolved_source(source: str, folder: Path) -> str:
@@ -76,10 +76,11 @@ def _absolute(folder: str, base: Path) -> str:
     return str((base.absolute() / Path(folder).expanduser()).resolve())
 
 
-MODELS = Axis("models", "source", ModelConfig, None, folder=FolderKey("source", resolved_source))
-QUANTIZATION: Axis[Scheme] = Axis("quantization", "scheme", Scheme, SCHEMES, default="none")
+MODELS = Axis("models", "source", ModelConfig, None, places=(PlaceKey(("source",), resolved_source),))
+CALIBRATION_PLACES = (PlaceKey(("calibration", "file"), _absolute), PlaceKey(("calibration", "data"), resolved_data))
+QUANTIZATION: Axis[Scheme] = Axis("quantization", "scheme", Scheme, SCHEMES, default="none", places=CALIBRATION_PLACES)
 METHOD_AXIS: Axis[Method] = Axis("methods", "method", Method, METHODS)
-TASK_AXIS: Axis[Task] = Axis("tasks", "task", Task, TASKS, folder=FolderKey("data", resolved_data))
+TASK_AXIS: Axis[Task] = Axis("tasks", "task", Task, TASKS, places=(PlaceKey(("data",), resolved_data),))
 AXES: tuple[Axis[Any], ...] = (MODELS, QUANTIZATION, METHOD_AXIS, TASK_AXIS)
 
 
@@ -131,7 +132,7 @@ class _Reader(Generic[C]):
         cls = self._class(mapping) if mapping is not None else None
         if mapping is None or cls is None:
             return None
-        fields = resolved_folder(self.axis, mapping.without("id", "train"))
+        fields = resolved_places(self.axis, mapping.without("id", "train"))
         config = validated(cls, fields, self.root, self.path, self.problems, also_known=("id", "train"))
         train_node = mapping.values.get("train", MappingNode(mapping.place, {}, {}))
         train = validated(TrainSettings, train_node, self.root, (*self.path, "train"), self.problems)
@@ -203,10 +204,18 @@ def derived_model_id(source: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.+=-]", "-", words)
 
 
-def resolved_folder(axis: Axis[Any], mapping: MappingNode) -> MappingNode:
-    """The entry with its folder absolute: `path:...` and `data: ...` are relative to the file they are written in."""
-    value = mapping.values.get(axis.folder.key) if axis.folder is not None else None
-    if axis.folder is None or not (isinstance(value, ScalarNode) and isinstance(value.value, str)):
+def resolved_places(axis: Axis[Any], mapping: MappingNode) -> MappingNode:
+    """The entry with its folders and files absolute: `path:...` and `data: ...` are relative to the file they are written in."""
+    for key in axis.places:
+        mapping = _resolved(mapping, key.path, key.resolve)
+    return mapping
+
+
+def _resolved(mapping: MappingNode, path: tuple[str, ...], resolve: Callable[[str, Path], str]) -> MappingNode:
+    first, *further = path
+    value = mapping.values.get(first)
+    if isinstance(value, MappingNode) and further:
+        return mapping.adding(first, _resolved(value, tuple(further), resolve))
+    if further or not (isinstance(value, ScalarNode) and isinstance(value.value, str)):
         return mapping
-    resolved = axis.folder.resolve(value.text, Path(value.place.file).parent)
-    return mapping.adding(axis.folder.key, text_node(resolved, value.place))
+    return mapping.adding(first, text_node(resolve(value.text, Path(value.place.file).parent), value.place))

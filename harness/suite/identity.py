@@ -13,6 +13,7 @@ from typing import Any
 from harness.fields import Config
 from harness.models.base import ModelConfig
 from harness.models.source import local_folder, shape_file, split
+from harness.quantization.base import Scheme
 from harness.suite.cell import CellConfig
 from harness.suite.fingerprints import Fingerprints
 from harness.suite.settings import TrainSettings
@@ -52,6 +53,8 @@ class Identities:
             return config.identity() | self._model_content(config)
         if isinstance(config, Task):
             return config.identity() | self._data_content(config)
+        if isinstance(config, Scheme):
+            return config.identity() | self._scheme_content(config)
         return config.identity()
 
     def _model_content(self, config: ModelConfig) -> dict[str, Any]:
@@ -68,6 +71,10 @@ class Identities:
         data = "folder" if Path(task.data).is_absolute() else task.data
         return {"data": data, "content": self._fingerprints.files(files)}
 
+    def _scheme_content(self, scheme: Scheme) -> dict[str, Any]:
+        files = scheme.local_files()
+        return {"content": self._fingerprints.files(files)} if files else {}
+
 
 def cell_id(config: CellConfig, seed: int, identities: Identities) -> str:
     """`c1-` and 16 hexadecimal digits; a cell that trains nothing is not told apart by training settings."""
@@ -77,8 +84,11 @@ def cell_id(config: CellConfig, seed: int, identities: Identities) -> str:
 
 
 def untuned_id(config: CellConfig, seed: int | None, identities: Identities) -> str:
-    """The id of the evaluation before training, `u1-` and 16 digits. seed: None where the head is not random."""
-    parts = {name: identities.text(getattr(config, name)) for name in ("model", "scheme", "task")}
+    """The id of the evaluation before training, `u1-` and 16 digits. seed: None where the head is not random.
+
+    A model that is quantized after tuning is not quantized yet: it shares the evaluation with cells that do not quantize.
+    """
+    parts = {name: identities.text(part) for name, part in (("model", config.model), ("scheme", config.scheme.while_tuning), ("task", config.task))}
     return _digest("u", parts | {"train": identities.evaluation_text(config.train), "seed": str(seed)})
 
 

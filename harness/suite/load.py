@@ -60,11 +60,11 @@ def _read(root: MappingNode, path: Path, profile: str | None, problems: list[Pro
         Sections, root.without(*elsewhere), root, (), problems, also_known=(*elsewhere, *COMPOSITION_KEYS)
     )
     models = read_axis(MODELS, root, problems)
-    quantization = read_axis(QUANTIZATION, root, problems)
     swept = len(problems)
+    quantization = read_axis(QUANTIZATION, root, problems)
     methods = read_axis(METHOD_AXIS, root, problems)
     tasks = read_axis(TASK_AXIS, root, problems)
-    sweep = read_sweep(root, methods, tasks, problems) if len(problems) == swept else {}
+    sweep = read_sweep(root, (quantization, methods, tasks), problems) if len(problems) == swept else {}
     if sections is not None:
         _check_seeds(sections, root, problems)
         check_names(sections, root, problems)

@@ -121,7 +121,7 @@ def _shared(cells: list[Cell]) -> list[SharedWork]:
 
 def _shared_labels(group: list[Cell]) -> str:
     labels = group[0].labels
-    words = [labels.model, labels.quantization, labels.task]
+    words = [labels.model, ", ".join(dict.fromkeys(cell.labels.quantization for cell in group)), labels.task]
     if len({cell.labels.seed for cell in group}) == 1:
         words.append(f"seed {labels.seed}")
     return " / ".join(words)

@@ -22,6 +22,7 @@ from harness.fields import Config
 from harness.methods.base import Method
 from harness.models.base import ModelConfig
 from harness.quantization.base import Scheme
+from harness.records.schema import When
 from harness.suite.ids import Name
 from harness.suite.nodes import KeyPath, MappingNode, problem
 from harness.suite.settings import LimitSettings, MeasureSettings, TrainSettings
@@ -73,7 +74,7 @@ class Measured(Section):
 
     metric: str = Field(description="a metric or a quantity")
     where: dict[str, Pattern] = Field(default_factory=dict, description="axis -> glob on ids, or a list of which any may match")
-    when: Literal["before", "after", "merged"] | None = Field(default=None, description="which evaluation; null: the last one")
+    when: When | None = Field(default=None, description="which evaluation: before or after training, merged, merged-requantized; null: the final one")
 
 
 class Given(Section):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from pydantic import field_validator
+
 from harness.declared import Declared
 from harness.fields import Config, OpenConfig, identity, later, runtime
-from harness.records.schema import Form, PhaseName
+from harness.records.schema import FORMS, Form, PhaseName
 from harness.suite.training_arguments import allowed_arguments, argument_problems
 
 
@@ -67,6 +69,12 @@ class MeasureSettings(Config):
         ["unmerged"], min_length=1, description="forms in which the tuned model is evaluated, and its latency measured: `unmerged` as trained, "
         "`merged` into the dequantized base, `merged-requantized` under the scheme again"
     )  # fmt: skip
+
+    @field_validator("forms")
+    @classmethod
+    def _in_the_order_of_a_life(cls, forms: list[Form]) -> list[Form]:
+        """Each once, so that another order is not another cell."""
+        return [form for form in FORMS if form in forms]
 
 
 class LimitSettings(Config):

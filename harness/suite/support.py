@@ -9,7 +9,8 @@ from harness.errors import Unsupported
 from harness.fields import Config
 from harness.methods.base import Method
 from harness.needs import Machine, ModelFacts, Needs
-from harness.quantization.base import Scheme
+from harness.quantization.base import Scheme, StoredScheme
+from harness.suite.forms import untimely
 from harness.tasks.base import Task
 
 R = TypeVar("R")
@@ -33,9 +34,10 @@ class Support:
         nothing = f"{task.task} has nothing to train on; evaluate it with the method none"
         return (
             self._once(lambda: scheme.unsupported(facts), "scheme", facts, scheme)
-            or self._once(lambda: method.unsupported(facts, scheme.while_tuning), "method", facts, scheme, method)
+            or self._once(lambda: untimely(scheme, method) or method.unsupported(facts, scheme.while_tuning), "method", facts, scheme, method)
             or (nothing if method.tunes and not task.trainable else None)
             or self._once(lambda: task.unsupported(facts, method.tunes), "task", facts, task, also=method.tunes)
+            or (self._once(lambda: _uncalibrated(scheme, task, facts), "calibration", facts, scheme, task) if _on_task(scheme) else None)
         )
 
     def adapted(self, method: Method, task: Task) -> tuple[Task, str | None]:
@@ -68,3 +70,14 @@ class Support:
             self._answers[key] = ask()
         answer: R = self._answers[key]
         return answer
+
+
+def _on_task(scheme: Scheme) -> bool:
+    """Whether the scheme is calibrated on the task's own training split."""
+    return isinstance(scheme, StoredScheme) and scheme.calibrated_on is not None and scheme.calibrated_on.set == "task"
+
+
+def _uncalibrated(scheme: Scheme, task: Task, facts: ModelFacts | None) -> str | None:
+    """Why the task has no training split for that, or None."""
+    reason = task.unsupported(facts, True) if task.trainable else f"{task.task} has none"
+    return f"{scheme.scheme} is calibrated on the task's own training split: {reason}" if reason else None

@@ -1,4 +1,4 @@
-"""Sweeps: `train.learning_rate: [1e-4, 3e-4]` turns every cell into one per value; also `method.<field>`, `task.<field>`."""
+"""Sweeps: `train.learning_rate: [1e-4, 3e-4]` turns every cell into one per value; also `scheme.<field>`, `method.<field>`, `task.<field>`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from harness.errors import Problem, nearest
 from harness.fields import Config, OpenConfig
-from harness.suite.entries import METHOD_AXIS, TASK_AXIS, Axis, resolved_folder
+from harness.suite.entries import METHOD_AXIS, QUANTIZATION, TASK_AXIS, Axis, resolved_places
 from harness.suite.nodes import KeyPath, MappingNode, Node, SequenceNode, as_node, key_text, problem
 from harness.suite.schema import Entry
 from harness.suite.settings import TrainSettings
@@ -21,6 +21,10 @@ from harness.suite.yaml_nodes import described
 
 C = TypeVar("C", bound=Config)
 Sweep: TypeAlias = dict[str, list[Any]]
+Swept: TypeAlias = Sequence[tuple[Axis[Any], Sequence[Entry[Any]]]]
+
+#: The axes whose fields can be swept.
+SWEPT_AXES: tuple[Axis[Any], ...] = (QUANTIZATION, METHOD_AXIS, TASK_AXIS)
 
 #: Training settings that also decide how an untuned model is evaluated.
 EVALUATION_SETTINGS = ("max_length", "per_device_eval_batch_size")
@@ -70,10 +74,12 @@ def sweepable_fields(config: Config, axis: Axis[Any]) -> list[str]:
     return [*(field for field in type(config).model_fields if field != axis.kind), *(further or {})]
 
 
-def read_sweep(
-    root: MappingNode, methods: Sequence[Entry[Any]], tasks: Sequence[Entry[Any]], problems: list[Problem]
-) -> Sweep:
-    """The sweep, every value checked against every field it will be put into; what is wrong is appended to `problems`."""
+def read_sweep(root: MappingNode, entries: Sequence[Sequence[Entry[Any]]], problems: list[Problem]) -> Sweep:
+    """The sweep, every value checked against every field it will be put into; what is wrong is appended to `problems`.
+
+    entries: those of every axis of SWEPT_AXES, in that order.
+    """
+    having: Swept = list(zip(SWEPT_AXES, entries, strict=True))
     node = root.values.get("sweep")
     if node is None:
         return {}
@@ -83,9 +89,9 @@ def read_sweep(
     sweep: Sweep = {}
     for key, values in node.values.items():
         path: KeyPath = ("sweep", key)
-        targets = list(_targets(key, methods, tasks))
+        targets = list(_targets(key, having))
         if not targets:
-            problems.append(problem(root, path, _fits_nothing(key, methods, tasks), key=True))
+            problems.append(problem(root, path, _fits_nothing(key, having), key=True))
         elif not isinstance(values, SequenceNode):
             problems.append(problem(root, path, f"expected a list of values, found {described(values)}"))
         elif not values.items:
@@ -109,11 +115,11 @@ class _Target:
     axis: Axis[Any] | None
 
 
-def _targets(key: str, methods: Sequence[Entry[Any]], tasks: Sequence[Entry[Any]]) -> Iterator[_Target]:
+def _targets(key: str, having: Swept) -> Iterator[_Target]:
     prefix, _, field = key.partition(".")
     if prefix == "train" and _is_train_name(field):
         yield _Target(TrainSettings, {}, None)
-    for axis, entries in ((METHOD_AXIS, methods), (TASK_AXIS, tasks)):
+    for axis, entries in having:
         for entry in entries:
             if prefix == axis.kind and field in sweepable_fields(entry.config, axis):
                 yield _Target(type(entry.config), entry.config.model_dump(mode="json", exclude_unset=True), axis)
@@ -128,7 +134,7 @@ def _value(key: str, targets: list[_Target], value: Node, root: MappingNode, pat
         assert isinstance(given, MappingNode)
         with_value = given.adding(field, value)
         if target.axis is not None:
-            with_value = resolved_folder(target.axis, with_value)
+            with_value = resolved_places(target.axis, with_value)
         validated(target.cls, with_value, root, path, found)
         declared = target.cls.model_fields.get(field)
         result = typed(with_value.values[field], declared.annotation if declared is not None else Any)
@@ -140,15 +146,15 @@ def _is_train_name(name: str) -> bool:
     return name in TrainSettings.model_fields or (name in installed_arguments() and decided_reason(name) is None)
 
 
-def _fits_nothing(key: str, methods: Sequence[Entry[Any]], tasks: Sequence[Entry[Any]]) -> str:
+def _fits_nothing(key: str, having: Swept) -> str:
     prefix, _, field = key.partition(".")
     reason = decided_reason(field) if prefix == "train" else None
     if reason is not None:
         return f"decided by the harness: {reason}"
     names = dict.fromkeys((*TrainSettings.model_fields, *installed_arguments()))
     known = [f"train.{name}" for name in names if _is_train_name(name)]
-    for axis, entries in ((METHOD_AXIS, methods), (TASK_AXIS, tasks)):
+    for axis, entries in having:
         known += [f"{axis.kind}.{name}" for entry in entries for name in sweepable_fields(entry.config, axis)]
     guess = nearest(key, known)
-    hint = f"did you mean {guess}?" if guess else "a sweep is over train.<name>, method.<field> or task.<field>"
+    hint = f"did you mean {guess}?" if guess else "a sweep is over train.<name>, scheme.<field>, method.<field> or task.<field>"
     return f"nothing in this suite has that field; {hint}"

@@ -170,3 +170,17 @@ def test_no_descriptor_and_no_process_is_left(tiny_model: Path, execute: Callabl
     execute([drill_cell(tiny_model, name=name) for name in "abc"])
     assert len(os.listdir("/proc/self/fd")) <= len(descriptors) + 2  # a Stop's pipe, closed with the garbage
     assert {child.pid for child in psutil.Process().children()} == children
+
+
+def test_what_a_killed_cell_kept_for_a_while_goes_with_it(tiny_model: Path, execute: Callable[..., Any], tmp_path: Path) -> None:
+    left = tmp_path / "cells" / "sleep-x" / ".merged-abc.tmp" / "model"
+
+    def keep(cell: Any, event: Any) -> None:
+        if isinstance(event, PhaseStarted) and event.phase == "attach":
+            left.mkdir(parents=True)
+            (left / "model.safetensors").write_bytes(b"gigabytes")
+
+    collected = execute([drill_cell(tiny_model, "sleep", limits={"phase_seconds": {"attach": 1}})], when=keep)
+    assert collected.ended["sleep-x"].outcome.status == "timeout"
+    assert not left.parent.exists()
+    assert (tmp_path / "cells" / "sleep-x" / "log.txt").exists()

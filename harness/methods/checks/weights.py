@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.models.sizes import constants_beside, stored_tensors
+
 if TYPE_CHECKING:
     import torch
 
@@ -30,15 +32,10 @@ def frozen_digests(model: Any, base: Sequence[torch.Tensor]) -> dict[str, str]:
 
 
 def _stored(module: Any, parameter: torch.Tensor) -> Iterator[torch.Tensor]:
-    """All that a weight is stored as: the tensor, and the constants that bitsandbytes keeps beside a quantized one."""
-    yield parameter
-    state = getattr(parameter, "quant_state", None)
-    if state is not None:
-        yield state.absmax
-        if state.nested:
-            yield from (state.state2.absmax, state.offset)
-    elif hasattr(parameter, "SCB"):
-        yield module.state.SCB if parameter.SCB is None else parameter.SCB  # the first forward pass moves int8's
+    """All that a weight is stored as: its tensors, and the constants that a library keeps beside a quantized one."""
+    yield from stored_tensors(parameter)
+    if parameter is not getattr(module, "bias", None):
+        yield from constants_beside(module)
 
 
 def _digest(tensors: Iterable[torch.Tensor]) -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Unsupported
 from harness.measure.latency import generation_latency
+from harness.records.schema import Form
 
 if TYPE_CHECKING:
     from harness.runs.cell import Life
 
 
-def run(life: Life) -> None:
-    """Appends one latency entry per batch size; a classification model generates nothing, and a note says so."""
+def run(life: Life, form: Form = "unmerged") -> None:
+    """Appends one latency entry per batch size, of the model as it stands in that form; a classification model generates nothing, and a note says so."""
     settings = life.cell.config.measure.latency
     assert settings is not None, "asked for"
     assert life.head is not None, "load comes first"
@@ -26,14 +27,13 @@ def run(life: Life) -> None:
         raise Unsupported(f"measure.latency asks for {length} tokens at once; the model's context is {life.facts.context}")
     life.model.eval()
     for batch_size in settings.batch_sizes:
-        life.result.latency.append(
-            generation_latency(
-                life.model,
-                batch_size=batch_size,
-                prompt_tokens=settings.prompt_tokens,
-                new_tokens=settings.new_tokens,
-                repeats=settings.repeats,
-                device=life.device,
-                seed=life.cell.labels.seed,
-            )
+        latency = generation_latency(
+            life.model,
+            batch_size=batch_size,
+            prompt_tokens=settings.prompt_tokens,
+            new_tokens=settings.new_tokens,
+            repeats=settings.repeats,
+            device=life.device,
+            seed=life.cell.labels.seed,
         )
+        life.result.latency.append(latency.model_copy(update={"form": form}))

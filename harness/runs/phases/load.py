@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.errors import Unsupported
-from harness.models.load import load_facts, load_model, load_tokenizer
+from harness.models.load import draw_again, load_facts, load_model, load_tokenizer
 from harness.models.sizes import model_bytes
 from harness.quantization.base import StoredScheme
 from harness.records.schema import Quantization
@@ -16,6 +16,7 @@ from harness.suite.compatibility import known_trouble
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from harness.models.base import ModelConfig
     from harness.quantization.base import Scheme
     from harness.quantization.cache import Quantized
     from harness.runs.cell import Life
@@ -45,15 +46,22 @@ def weights(life: Life) -> None:
 
 def base_model(life: Life, scheme: Scheme) -> PreTrainedModel:
     """The cell's model as it is loaded, its weights stored as `scheme` says: the same every time. Tokenizer and head are there."""
+    return loaded(life, life.cell.config.model, scheme, quantize.ready(life) if isinstance(scheme, StoredScheme) else None)
+
+
+def loaded(life: Life, config: ModelConfig, scheme: Scheme, quantized: Quantized | None) -> PreTrainedModel:
+    """That model for the cell's task, its weights stored as `scheme` says. quantized: what a stored scheme has made of it."""
     from transformers import set_seed
 
     assert life.head is not None, "found out before"
-    config = life.cell.config.model
-    quantized = quantize.ready(life) if isinstance(scheme, StoredScheme) else None
     if isinstance(scheme, StoredScheme) and quantized is not None:
         config = scheme.stored_model(config, quantized.weights)
+    scheme = scheme.loaded_for(life.device, life.cell.config.method.tunes)
     set_seed(life.cell.labels.seed)  # a new classification head is drawn from it
     model = load_model(config, life.head, scheme, life.device, life.cache)
+    if quantized is not None and quantized.drawn:  # a stored head would be that of the cell which has quantized, whatever its seed
+        set_seed(life.cell.labels.seed)
+        draw_again(model, quantized.drawn)
     if isinstance(scheme, StoredScheme) and quantized is not None:
         scheme.restore(model, quantized.weights)
     if model.config.pad_token_id is None:  # classification on a decoder looks for the last token before the padding

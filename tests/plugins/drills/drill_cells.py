@@ -31,9 +31,10 @@ def write_model(folder: Path) -> Path:
 
 
 def drill_cell(
-    model: Path, fault: str = "nothing", name: str = "", limits: dict[str, Any] | None = None, **fields: Any
+    model: Path, fault: str = "nothing", name: str = "", limits: dict[str, Any] | None = None, scheme: Any = None, **fields: Any
 ) -> Any:
-    """A cell whose method does `fault` and whose task is `counting`; fields: `traces`, `ledger`, `seconds`."""
+    """A cell whose method does `fault` and whose task is `counting`; fields: `traces`, `ledger`, `seconds`.
+    scheme: by default weights are not quantized."""
     from harness_drills import Counting, Drill
 
     from harness.models.base import ModelConfig
@@ -44,7 +45,7 @@ def drill_cell(
     task = {key: fields[key] for key in ("ledger", "seconds") if key in fields}
     config = CellConfig(
         model=ModelConfig(source=f"path:{model}"),
-        scheme=SCHEMES.get("none")(scheme="none"),
+        scheme=scheme or SCHEMES.get("none")(scheme="none"),
         method=Drill(method="drill", fault=fault, traces=fields.get("traces")),
         task=Counting(task="counting", name=name, **task),
         train=TrainSettings(),

@@ -1,4 +1,5 @@
-"""A third party's extension of the harness: a method that fails in every way a process can, and a task that counts.
+"""A third party's extension of the harness: a method that fails in every way a process can, a scheme
+that stores what it rounds, and a task that counts.
 
 It lies outside of the package and is found through its entry points alone, as a distribution that is installed.
 """
@@ -12,12 +13,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 from harness.errors import Diverged, Unsupported
 from harness.fields import identity, runtime
 from harness.methods.base import Attachment, Method
+from harness.models.sizes import stored_bytes
 from harness.needs import ModelFacts
+from harness.quantization.base import CalibratedScheme, QuantizedLayer
+from harness.quantization.job import QuantizationJob
 from harness.records.schema import Metric
 from harness.tasks.base import Head, Task, TaskContext
 
@@ -133,6 +138,47 @@ class Drill(Method):
         assert self.traces is not None
         with open(os.path.join(self.traces, self.fault), "w") as file:
             file.write(str(pid))
+
+
+class Rounded(CalibratedScheme):
+    """Rounds every linear layer's weights to `digits` decimal digits, and leaves a line in a ledger when it does."""
+
+    loading_fields: ClassVar[tuple[str, ...]] = ("kernel",)
+
+    digits: int = identity(1, description="decimal digits that are kept")
+    kernel: str = identity("plain", description="asked for when the weights are loaded")
+    ledger: str | None = runtime(None, description="file that gets a line at every quantization")
+    seconds: float = runtime(0.0, description="how long it takes")
+    fault: Literal["nothing", "kill"] = runtime("nothing", description="what happens when half of it is written")
+    ballast_bytes: int = runtime(0, description="bytes of a further file")
+
+    def quantize(self, job: QuantizationJob) -> None:
+        """Writes the checkpoint of the rounded model."""
+        import torch
+
+        model = job.load()
+        with torch.no_grad():
+            for layer in self._layers(model).values():
+                layer.weight.copy_(layer.weight.round(decimals=self.digits))
+        model.save_pretrained(job.folder)
+        if self.fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        (job.folder / "ballast").write_bytes(bytes(self.ballast_bytes))
+        job.notes.append("rounding was noted")
+        time.sleep(self.seconds)
+        if self.ledger is not None:
+            with open(self.ledger, "a") as file:
+                file.write(f"{len(job.samples)} samples\n")
+
+    def quantized_layers(self, model: Any) -> Iterator[QuantizedLayer]:
+        """The linear layers, stored as they were."""
+        for name, layer in self._layers(model).items():
+            yield QuantizedLayer(name, layer.weight.numel(), stored_bytes(layer.weight), type(layer).__name__)
+
+    def _layers(self, model: Any) -> dict[str, Any]:
+        import torch
+
+        return {name: layer for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
 
 
 class Counting(Task):
