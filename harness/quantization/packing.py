@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported
@@ -40,17 +42,32 @@ def pack(job: QuantizationJob, config: Any, dtype: torch.dtype, backend: str) ->
     if wrapped.model.num_parameters() < LARGE:
         config.pack_impl = "original"
     samples = [{"input_ids": ids[None].cpu(), "attention_mask": torch.ones(1, len(ids), dtype=torch.long)} for ids in job.samples]
-    wrapped.quantize(
-        samples or None,
-        batch_size=1,  # no padding
-        calibration_sort=None,  # the order that they were drawn in
-        calibration_data_min_length=0,  # what is too short the calibration has told already
-        backend=backend,
-    )
+    with _logs_aside():
+        wrapped.quantize(
+            samples or None,
+            batch_size=1,  # no padding
+            calibration_sort=None,  # the order that they were drawn in
+            calibration_data_min_length=0,  # what is too short the calibration has told already
+            backend=backend,
+        )
     job.notes.extend(deviations(wrapped.quant_log, getattr(config, "damp_percent", None)))
     wrapped.save(str(job.folder))
     _describe(job, wrapped)
     _keep_head(job)
+
+
+@contextmanager
+def _logs_aside() -> Iterator[None]:
+    """gptqmodel writes a log into `logs` of the folder that the person happens to be in; what matters of it is in `quant_log` too."""
+    from gptqmodel.looper import loop_processor
+
+    theirs = loop_processor._PROJECT_LOG_DIR
+    with TemporaryDirectory() as folder:
+        loop_processor._PROJECT_LOG_DIR = Path(folder)
+        try:
+            yield
+        finally:
+            loop_processor._PROJECT_LOG_DIR = theirs
 
 
 def _loadable(folder: Path, trust_remote_code: bool) -> set[str]:

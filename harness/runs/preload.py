@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from harness.quantization.gptqmodel_library import prepare_import
 from harness.runs.process_tree import die_with_parent
 
 ENVIRONMENT = {
@@ -101,6 +102,7 @@ def _import_all() -> None:
 
 die_with_parent(os.getppid())
 os.environ.update({key: value for key, value in ENVIRONMENT.items() if key not in os.environ})
+prepare_import()  # peft imports gptqmodel, where it is installed, when it wraps a layer
 with _quiet():
     _import_all()
 # what was imported lives for ever: left out of every collection, its pages stay shared with the cells
