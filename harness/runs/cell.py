@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
     report(ResultSoFar(life.result))
 
 
-def _live(life: Life, phase: Callable[[PhaseName], AbstractContextManager[None]]) -> None:
+def _live(life: Life, phase: forms.Phase) -> None:
     """Everything from the first evaluation to the last measurement."""
     method = life.cell.config.method
     if not evaluate.reuse(life):

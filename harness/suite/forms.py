@@ -47,8 +47,10 @@ def untimely(scheme: Scheme, method: Method) -> str | None:
 
 def formless(config: CellConfig) -> str | None:
     """Why none of the forms asked for can be evaluated, or None. A cell that tries its method out needs none."""
+    if AS_TRAINED in config.measure.forms or not config.method.tunes or config.measure.probe:
+        return None
     forms = forms_of(config)
-    if not config.method.tunes or config.measure.probe or forms.due:
+    if forms.due:
         return None
     return f"measure.forms asks for no form that this cell has: {'; '.join(f'{form}: {reason}' for form, reason in forms.absent.items())}"
 

@@ -77,7 +77,8 @@ def test_two_measurements_on_the_same_items_are_compared_item_by_item() -> None:
     paired = difference(left, right)
     assert paired.value == pytest.approx(-3.5 / 3)
     over_items = t_interval([-1.0, -1.0, -1.5])
-    assert paired.interval is not None and over_items is not None
+    assert paired.interval is not None
+    assert over_items is not None
     assert (paired.interval.low, paired.interval.high) == pytest.approx((over_items.low, over_items.high))
     assert difference(left, replace(right, items=())).within_noise
 

@@ -1,4 +1,4 @@
-"""Evaluate: the task's metrics, before and after training."""
+"""Evaluate: the task's metrics of the model as it stands: before training, after it, merged, quantized again."""
 
 from __future__ import annotations
 
