@@ -38,7 +38,6 @@ class AdaLora(SizedMethod, MatrixMethod):
     """
 
     merges: ClassVar[bool] = True
-    adds_to_loss: ClassVar[bool] = True  # the orthogonality term
     config_class: ClassVar[str] = "AdaLoraConfig"
     knob: ClassVar[str] = "target_r"
 
@@ -52,6 +51,11 @@ class AdaLora(SizedMethod, MatrixMethod):
     orth_reg_weight: float = identity(0.1, ge=0, description="weight of the term in the loss that keeps P and Q orthogonal")
     bias: Literal["none", "all", "lora_only"] = identity("none", description="which biases are tuned too")
     target_modules: Modules = identity(None, description="module names, a regular expression, all-linear, or null: every matrix of the layers")
+
+    @property
+    def adds_to_loss(self) -> bool:
+        """The orthogonality term."""
+        return True
 
     @model_validator(mode="after")
     def _room_for_the_budget(self) -> AdaLora:

@@ -91,6 +91,11 @@ class AnyPeft(PeftConfigMethod):
         return None
 
     @property
+    def adds_to_loss(self) -> bool:
+        """CPT weighs the loss by its tokens, and takes the mean of each batch whatever it is told."""
+        return self.peft_type == "CPT"
+
+    @property
     def virtual_tokens(self) -> int:
         """Positions that a soft prompt takes."""
         given = self.model_extra or {}

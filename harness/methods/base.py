@@ -52,7 +52,6 @@ class Method(Config):
     """One way of tuning. A subclass declares its hyper-parameters as fields, registers itself, and attaches.
 
     tunes: whether anything is trained. merges: whether the tuned weights can be folded into the base weights, or are the base's own.
-    adds_to_loss: whether the attached model's loss has a term beside the task's.
     """
 
     method: str = identity(description="the method's registered name")
@@ -60,7 +59,11 @@ class Method(Config):
     needs: ClassVar[Needs] = Needs()
     tunes: ClassVar[bool] = True
     merges: ClassVar[bool] = False
-    adds_to_loss: ClassVar[bool] = False
+
+    @property
+    def adds_to_loss(self) -> bool:
+        """Whether the attached model's loss has a term beside the task's, or is normalised in a way of its own."""
+        return False
 
     @property
     def virtual_tokens(self) -> int:

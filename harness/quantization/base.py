@@ -54,6 +54,10 @@ class Scheme(Config):
     kbit: ClassVar[bool] = True
     rounds_activations: ClassVar[bool] = False
 
+    def needed(self) -> Needs:
+        """What this entry needs: what its class does, and what its own fields ask for beyond that."""
+        return self.needs
+
     @property
     def after_tuning(self) -> bool:
         """Whether the model is tuned first, its weights unquantized, and quantized then."""

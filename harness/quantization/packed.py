@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,6 +43,7 @@ class Packed(StoredScheme):
     libraries: ClassVar[tuple[str, ...]] = LIBRARIES
     loading_fields: ClassVar[tuple[str, ...]] = ("kernel",)
     kernels: ClassVar[Mapping[str, Kernel]]
+    needs: ClassVar[Needs] = Needs(packages=PACKAGES)
     plain_kernel: ClassVar[str]
     features_multiple_of: ClassVar[tuple[int, int]]
     not_loaded_back: ClassVar[Mapping[str, str]] = NOT_LOADED_BACK
@@ -51,11 +53,10 @@ class Packed(StoredScheme):
         """Bits of a weight, as the scheme's name says."""
         return int(self.scheme.rpartition("-")[2].removesuffix("bit"))
 
-    @property
-    def needs(self) -> Needs:  # type: ignore[override]  # a ClassVar elsewhere; here it depends on the kernel that was asked for
-        """The packages, and CUDA where the kernel has no other device."""
+    def needed(self) -> Needs:
+        """See Scheme.needed: CUDA too where the kernel asked for has no other device."""
         asked = self.kernels.get(self.kernel)
-        return Needs(packages=PACKAGES, cuda=asked is not None and asked.cuda)
+        return replace(self.needs, cuda=asked is not None and asked.cuda)
 
     def unsupported(self, model: ModelFacts | None) -> str | None:
         """Refuses models that gptqmodel has no definition for, and what the kernel asked for cannot compute."""

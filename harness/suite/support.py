@@ -27,8 +27,8 @@ class Support:
 
     def reason(self, facts: ModelFacts | None, scheme: Scheme, method: Method, task: Task) -> str | None:
         """The first reason why not, or None: what the machine lacks, then scheme, method and task in this order."""
-        for name, part in ((scheme.scheme, scheme), (method.method, method), (task.task, task)):
-            unmet = self._unmet(part.needs, facts)
+        for name, needs in ((scheme.scheme, scheme.needed()), (method.method, method.needs), (task.task, task.needs)):
+            unmet = self._unmet(needs, facts)
             if unmet is not None:
                 return f"{name} {unmet}"
         nothing = f"{task.task} has nothing to train on; evaluate it with the method none"

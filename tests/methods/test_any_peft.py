@@ -125,7 +125,7 @@ def test_library_fields_are_part_of_the_identity() -> None:
     [
         ("OFT", "llama", {"oft_block_size": 4}), ("HRA", "opt", {}), ("FOURIERFT", "gpt2", {"n_frequency": 50}),
         ("SHIRA", "roberta", {"r": 4}), ("MISS", "deberta-v2", {}), ("BEFT", "llama", {}), ("LN_TUNING", "glm", {}),
-        ("TRAINABLE_TOKENS", "llama", {"token_indices": [635, 144]}), ("CPT", "gpt2", {"cpt_token_ids": [5, 6, 7, 8], "cpt_mask": [1] * 4, "cpt_tokens_type_mask": [1, 2, 3, 4]}),
+        ("TRAINABLE_TOKENS", "llama", {"token_indices": [635, 144]}), ("CPT", "llama", {"cpt_token_ids": [5, 6, 7, 8], "cpt_mask": [1] * 4, "cpt_tokens_type_mask": [1, 2, 3, 4]}),
         ("CARTRIDGE", "llama", {"num_virtual_tokens": 4}), ("ADAPTION_PROMPT", "llama", {"adapter_len": 4, "adapter_layers": 2}),
     ],
 )  # fmt: skip
