@@ -77,9 +77,9 @@ def test_what_a_kernel_has_no_code_for_is_refused(name: str, fields: dict[str, o
 
 def test_kernels_for_cuda_are_refused_without() -> None:
     asked, any_device = scheme("gptq-4bit", kernel="marlin"), scheme("gptq-4bit", kernel="torch")
-    assert asked.needs.unmet(Machine("cpu"), None) == "needs a CUDA device"
-    assert asked.needs.unmet(Machine("cuda"), None) is None
-    assert any_device.needs.unmet(Machine("cpu"), None) is None
+    assert asked.needed().unmet(Machine("cpu"), None) == "needs a CUDA device"
+    assert asked.needed().unmet(Machine("cuda"), None) is None
+    assert any_device.needed().unmet(Machine("cpu"), None) is None
 
 
 def test_auto_takes_a_kernel_that_trains_where_something_is_tuned() -> None:
