@@ -20,7 +20,7 @@ from harness.records.schema import Environment, Git
 
 PACKAGES = (
     "torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "numpy",
-    "gptqmodel", "optimum", "lm-eval", "safetensors",
+    "gptqmodel", "optimum", "hqq", "torchao", "optimum-quanto", "lm-eval", "safetensors",
 )  # fmt: skip
 GIT_SECONDS = 10
 DRIVER_ADVICE = "see `harness doctor`; use --device cpu to run without a GPU"

@@ -100,19 +100,27 @@ def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
 
 @dataclass(frozen=True)
 class Styles:
-    """Colour by method, marker by scheme; swept values share the style of their method and scheme."""
+    """Colour by method, marker by scheme; of one method alone, both by scheme. Swept values share the style of their method and scheme."""
 
     colours: Mapping[str, str]
     markers: Mapping[str, str]
+    by_scheme: bool
+
+    def colour(self, point: Point) -> str:
+        """The point's."""
+        return self.colours[point.quantization if self.by_scheme else point.method]
 
     @classmethod
     def of(cls, points: Sequence[Point]) -> Styles:
-        """A style for every method and scheme, in order of appearance; more methods than the palette has are spread over a spectrum."""
+        """A style for every method and scheme, in order of appearance; more than the palette has are spread over a spectrum."""
         methods = dict.fromkeys(point.method for point in points)
         schemes = dict.fromkeys(point.quantization for point in points)
+        by_scheme = len(methods) == 1
+        coloured = schemes if by_scheme else methods
         return cls(
-            dict(zip(methods, COLOURS if len(methods) <= len(COLOURS) else _spectrum(len(methods)), strict=False)),
+            dict(zip(coloured, COLOURS if len(coloured) <= len(COLOURS) else _spectrum(len(coloured), neighbours_apart=not by_scheme), strict=False)),
             {scheme: list(MARKERS)[at % len(MARKERS)] for at, scheme in enumerate(schemes)},
+            by_scheme,
         )
 
     def legend(self) -> list[Any]:
@@ -122,13 +130,16 @@ class Styles:
         def handle(label: str, **style: Any) -> Line2D:
             return Line2D([], [], linestyle="none", label=label, **style)
 
-        methods = [handle(method, marker="o", color=colour) for method, colour in self.colours.items()]
+        methods = [] if self.by_scheme else [handle("Method"), *(handle(name, marker="o", color=colour) for name, colour in self.colours.items())]
         schemes = [
-            handle(scheme, marker=marker, markersize=MARKERS[marker], markerfacecolor="white", markeredgecolor="#333333")
+            handle(
+                scheme, marker=marker, markersize=MARKERS[marker],
+                markerfacecolor=self.colours[scheme] if self.by_scheme else "white", markeredgecolor="white" if self.by_scheme else "#333333",
+            )
             for scheme, marker in self.markers.items()
-        ]
+        ]  # fmt: skip
         front_line = Line2D([], [], color="#333333", linewidth=1, label="front")
-        return [handle("Method"), *methods, handle("Scheme"), *schemes, front_line]
+        return [*methods, handle("Scheme"), *schemes, front_line]
 
 
 def _tick(value: float, at: float = 0.0) -> str:
@@ -137,13 +148,13 @@ def _tick(value: float, at: float = 0.0) -> str:
     return f"{value / size:g}{unit}"
 
 
-def _spectrum(count: int) -> list[str]:
-    """That many colours, neighbours in the legend far apart."""
+def _spectrum(count: int, neighbours_apart: bool) -> list[str]:
+    """That many colours, neighbours in the legend far apart, or those that share a marker."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
     spread = [to_hex(colormaps["turbo"](0.04 + 0.92 * at / (count - 1))) for at in range(count)]
-    return spread[::3] + spread[1::3] + spread[2::3]
+    return spread[::3] + spread[1::3] + spread[2::3] if neighbours_apart else spread
 
 
 def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -> None:
@@ -156,7 +167,7 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
     )  # fmt: skip
     xs = [point.x.mean / x_unit.size for point in panel.points]
     ys = [point.y.mean / y_unit.size for point in panel.points]
-    colours = [styles.colours[point.method] for point in panel.points]
+    colours = [styles.colour(point) for point in panel.points]
     axes.errorbar(
         xs, ys, xerr=[_bar(point.x.std, x_unit) for point in panel.points], yerr=[_bar(point.y.std, y_unit) for point in panel.points],
         fmt="none", ecolor=colours, elinewidth=0.8, zorder=2,

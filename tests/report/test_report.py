@@ -286,6 +286,13 @@ def test_more_methods_than_colours_still_have_one_each() -> None:
     assert len(set(Styles.of(points).colours.values())) == 25
 
 
+def test_sixteen_schemes_of_one_method_look_different_a_method_called_as_a_scheme_included() -> None:
+    points = [Point("none" if at == 0 else f"scheme-{at}", "none", "", Sample((1.0,)), Sample((1.0,))) for at in range(16)]
+    styles = Styles.of(points)
+    assert len({(styles.colour(point), styles.markers[point.quantization]) for point in points}) == 16
+    assert [handle.get_label() for handle in styles.legend()][:2] == ["Scheme", "none"]
+
+
 def test_text_that_looks_like_mathematics_does_not_break_a_plot(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", [record(method=r"lora-$\frac$", task="$x", metrics=[metric(stderr=0.1)])])
     write_report(folder, ["md"])
