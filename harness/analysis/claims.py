@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.columns import Row, describe, metric_address
-from harness.analysis.groups import relevant
+from harness.analysis.groups import relevant, sample_of
 from harness.analysis.pairs import Pair, Pairing, free_axes, pair_up, select
 from harness.analysis.statistics import Interval, Sample, difference, interval_around
 from harness.analysis.verdicts import Verdict, judge
@@ -139,10 +139,7 @@ def _effect(pairing: Pairing, left: Quantity, right: Quantity | None, claim: Cla
 
 
 def _sample(rows: Sequence[Row], quantity: Quantity) -> Sample:
-    readings = [reading for row in rows if (reading := row.reading(quantity.key)) is not None]
-    values = tuple(reading.value for reading in readings if reading.value is not None)
-    stderrs, items = tuple(reading.stderr for reading in readings), tuple(reading.items for reading in readings)
-    return Sample(values, stderrs, quantity.exact, items)
+    return sample_of((reading for row in rows if (reading := row.reading(quantity.key)) is not None), quantity)
 
 
 def _other(pair: Pair, right: Quantity | None, side: Measured | Given) -> Sample:

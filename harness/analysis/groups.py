@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis.columns import AXES, Row
+from harness.analysis.columns import AXES, Reading, Row
 from harness.analysis.statistics import Sample
 from harness.quantities import Quantity
 
@@ -75,16 +76,21 @@ def samples(rows: Iterable[Row], quantity: Quantity) -> dict[str | None, Sample]
 
     The quality of random weights is no quality: such cells are left out.
     """
-    readings: dict[str | None, list[tuple[float, float | None]]] = {}
+    readings: dict[str | None, list[Reading]] = defaultdict(list)
     for row in rows:
         reading = row.reading(quantity.key)
         if reading is None or reading.value is None or not row.ok or (quantity.quality and row.random_weights):
             continue
-        readings.setdefault(reading.protocol, []).append((reading.value, reading.stderr))
-    return {
-        protocol: Sample(tuple(value for value, _ in found), tuple(stderr for _, stderr in found), quantity.exact)
-        for protocol, found in readings.items()
-    }
+        readings[reading.protocol].append(reading)
+    return {protocol: sample_of(found, quantity) for protocol, found in readings.items()}
+
+
+def sample_of(readings: Iterable[Reading], quantity: Quantity) -> Sample:
+    """Readings made in one way as repetitions of one measurement; those without a value are left out."""
+    found = [(reading.value, reading.stderr, reading.items) for reading in readings if reading.value is not None]
+    return Sample(
+        tuple(value for value, _, _ in found), tuple(stderr for _, stderr, _ in found), quantity.exact, tuple(items for _, _, items in found)
+    )
 
 
 def one_sample(rows: Iterable[Row], quantity: Quantity) -> Sample | None:
