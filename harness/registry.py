@@ -26,7 +26,10 @@ class Registry(Generic[T]):
         self._loaded = False
 
     def register(self, *names: str) -> Callable[[type[T]], type[T]]:
-        """Class decorator: registers the class under each name; raises HarnessError for a name taken."""
+        """Class decorator: registers the class under each name; raises HarnessError for a name taken.
+
+        A name that ends in `:*` stands for all that begin like it: `lm-eval:*` for `lm-eval:hellaswag`.
+        """
 
         def enter(cls: type[T]) -> type[T]:
             for name in names:
@@ -38,9 +41,11 @@ class Registry(Generic[T]):
     def get(self, name: str) -> type[T]:
         """The class of that name; raises UnknownName with the nearest one."""
         self._load()
-        if name not in self._classes:
+        family, colon, rest = name.partition(":")
+        found = self._classes.get(f"{family}:*" if colon and rest else name) or self._classes.get(name)
+        if found is None:
             raise UnknownName(self.kind, name, self._classes)
-        return self._classes[name]
+        return found
 
     def names(self) -> list[str]:
         """All names, sorted."""

@@ -85,7 +85,7 @@ def summary(plan: Plan) -> str:
 def _cell_as_json(cell: Cell) -> dict[str, Any]:
     part = cell.record_part().model_dump(mode="json", exclude={"suite", "profile"})
     chosen = None if cell.chosen is None else asdict(cell.chosen)
-    return part | {"untuned_id": cell.untuned_id, "chosen": chosen, "unsupported": cell.unsupported}
+    return part | {"untuned_ids": list(cell.untuned_ids), "chosen": chosen, "unsupported": cell.unsupported}
 
 
 def _print_cells(plan: Plan, console: Console) -> None:

@@ -5,7 +5,15 @@ CUDA is never initialised from here: before the measured code has done so, nothi
 
 from __future__ import annotations
 
+import errno
+import gc
+import re
 from dataclasses import dataclass
+
+# What torch, its allocators, cuBLAS and bitsandbytes say when memory ran out, where the exception's type does not.
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED|std::bad_alloc|Cannot allocate memory"
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,28 @@ def reset_peaks(device: str) -> None:
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error, or what caused it, says that the device or the host had no memory left."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+        return True
+    return error.__cause__ is not None and out_of_memory(error.__cause__)
+
+
+def free_memory() -> None:
+    """Gives back what nothing refers to any more, cycles and the allocator's cache included: called after memory ran out."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def read_peaks(device: str) -> TorchPeaks:

@@ -76,6 +76,26 @@ class Metric(Part):
     task: str | None = Field(default=None, description="what was evaluated, where that is not the cell's own task")
 
 
+class DataUse(Part):
+    """Rows that the cell read: what for, of which task and split, how many, and a hash of their content."""
+
+    role: Literal["training", "dev", "evaluation", "shots"]
+    task: str
+    split: str
+    rows: int
+    sha256: str = Field(description="over the columns used, in the order in which rows were used")
+    trained_on: int | None = Field(default=None, description="rows evaluated whose input is also that of a row trained on, character by character")
+    trained_on_normalised: int | None = Field(default=None, description="the same, of inputs reduced to their letters and digits in lower case")
+
+
+class Unchanged(Part):
+    """Whether the frozen base still scores as it did before training, with the method turned off: the first items of every evaluation."""
+
+    same: bool | None = Field(description="None: it could not be tried, as `reason` says")
+    metrics: int = Field(default=0, description="numbers compared, for exact equality")
+    reason: str | None = None
+
+
 class Parameters(Part):
     """Counts of parameters; 4-bit packed weights are counted unpacked."""
 
@@ -244,6 +264,8 @@ class Record(Part):
     sizes: Sizes = Field(default_factory=Sizes)
     quantization: Quantization | None = Field(default=None, description="None: weights are stored as the model's dtype says")
     probe: list[Check] | None = Field(default=None, description="what was found by a cell that tries its method out instead of training to the end")
+    data: list[DataUse] = Field(default_factory=list, description="the rows read; those that lm-eval reads by itself and calibration texts are not among them")
+    base: Unchanged | None = Field(default=None, description="None: nothing was tuned, or the cell did not get that far")
     environment: Environment
     started: datetime
     finished: datetime
@@ -263,4 +285,6 @@ class CellResult(Part):
     sizes: Sizes = Field(default_factory=Sizes)
     quantization: Quantization | None = None
     probe: list[Check] | None = None
+    data: list[DataUse] = Field(default_factory=list)
+    base: Unchanged | None = None
     notes: list[str] = Field(default_factory=list)

@@ -33,6 +33,8 @@ def record_of(execution: Execution, environment: Environment, retries: int) -> R
         sizes=result.sizes,
         quantization=result.quantization,
         probe=result.probe,
+        data=result.data,
+        base=result.base,
         environment=environment,
         started=execution.started,
         finished=execution.finished,

@@ -18,9 +18,10 @@ from harness.quantization.cache import Quantized
 from harness.records.schema import CellResult, PhaseName
 from harness.runs.cache import SharedEvaluations
 from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
-from harness.runs.phases import attach, evaluate, forms, generate, load, probe, quantize, train
+from harness.runs.phases import attach, base_check, evaluate, forms, generate, load, probe, quantize, train
 from harness.suite.cell import Cell
 from harness.tasks.base import Head, TaskContext, TrainingSet
+from harness.tasks.used_rows import UsedRows
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Life:
     tokenizer: Any = None
     head: Head | None = None
     training_set: TrainingSet | None = None
+    used: UsedRows = field(default_factory=UsedRows)
+    base_scores: base_check.Scores | None = None  # of the untuned model's first items; None where nothing can be turned off
     steps: int | None = None
     quantized: Quantized | None = None  # what the cache holds of the model under the scheme; None where nothing is stored
     model: Any = None
@@ -59,6 +62,7 @@ class Life:
             seed=self.cell.labels.seed,
             progress=lambda done, total: self.report(Progress(done, total)),
             notes=self.result.notes,
+            used=self.used,
         )
 
 
@@ -99,19 +103,35 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
 def _live(life: Life, phase: forms.Phase) -> None:
     """Everything from the first evaluation to the last measurement."""
     method = life.cell.config.method
-    if not evaluate.reuse(life):
+    due = evaluate.reuse(life)
+    if due:
         with phase("evaluate"):
-            evaluate.run(life, "before")
+            evaluate.run(life, "before", due)
     attach.size(life)
     if method.tunes:
         train.prepare(life)
+        _tune(life, phase)
+    else:
+        with phase("attach"):
+            attach.run(life)
+        if life.cell.config.measure.latency is not None:
+            with phase("generate"):
+                generate.run(life)
+    life.result.data = life.used.uses()
+
+
+def _tune(life: Life, phase: forms.Phase) -> None:
+    """From the untuned model to the measured forms of the tuned one."""
+    can_be_turned_off = base_check.due(life)
+    if can_be_turned_off:
+        with phase("evaluate"):
+            base_check.before(life)
     with phase("attach"):
         attach.run(life)
-    if method.tunes:
-        with phase("train"):
-            train.run(life)
-        train.save(life)
-        forms.run(life, phase)
-    elif life.cell.config.measure.latency is not None:
-        with phase("generate"):
-            generate.run(life)
+    with phase("train"):
+        train.run(life)
+    train.save(life)
+    if can_be_turned_off:
+        with phase("evaluate"):
+            base_check.after(life)
+    forms.run(life, phase)

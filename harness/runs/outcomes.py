@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import signal
 
 from harness.errors import CellError, HarnessError
+from harness.measure.torch_memory import out_of_memory
 from harness.records.schema import Outcome, PhaseName, Status
 
 LONGEST_MESSAGE = 400
 
-# What torch, its allocators, cuBLAS and bitsandbytes say when memory ran out, where the exception's type does not.
-OUT_OF_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED|std::bad_alloc|Cannot allocate memory"
-)
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -65,16 +61,4 @@ def _exited(code: object) -> str:
 def _status(error: BaseException) -> Status:
     if isinstance(error, CellError):
         return error.status  # type: ignore[return-value]
-    return "oom" if _out_of_memory(error) else "failed"
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):
-        return True
-    return error.__cause__ is not None and _out_of_memory(error.__cause__)
+    return "oom" if out_of_memory(error) else "failed"

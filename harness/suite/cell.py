@@ -11,6 +11,7 @@ from harness.models.base import ModelConfig
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
 from harness.records.schema import CellPart
+from harness.suite.evaluations import OWN, Evaluations
 from harness.suite.settings import LimitSettings, MeasureSettings, TrainSettings
 from harness.tasks.base import Task
 
@@ -26,6 +27,12 @@ class CellConfig:
     train: TrainSettings
     measure: MeasureSettings
     limits: LimitSettings
+    evaluations: Evaluations = OWN
+
+    @property
+    def evaluated(self) -> list[tuple[str | None, Task]]:
+        """(label, task) of all that the cell is evaluated on; its own task has no label."""
+        return list(self.evaluations.of(self.task))
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as the record keeps them."""
@@ -52,8 +59,8 @@ class Labels:
 class Cell:
     """One cell of a plan.
 
-    untuned_id: id of the evaluation before training, the same for all cells that share it (model, scheme, task,
-    and the seed where the head is random). chosen: the size that the method's budget chooses here. unsupported: the reason why it cannot run here, None when it can.
+    untuned_ids: ids of the evaluations before training, in the order of config.evaluated: each the same for all cells that
+    share it (model, scheme, task evaluated, and the seed where the head is random). chosen: the size that the method's budget chooses here. unsupported: the reason why it cannot run here, None when it can.
     """
 
     id: str
@@ -61,7 +68,7 @@ class Cell:
     profile: str | None
     labels: Labels
     config: CellConfig
-    untuned_id: str
+    untuned_ids: tuple[str, ...]
     model_facts: ModelFacts | None = None
     chosen: Chosen | None = None
     unsupported: str | None = None

@@ -16,6 +16,7 @@ from harness.models.facts import read_facts
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme, StoredScheme
 from harness.suite.entries import METHOD_AXIS, QUANTIZATION, TASK_AXIS, Axis
+from harness.suite.evaluations import Evaluations
 from harness.suite.identity import Identities
 from harness.suite.nodes import KeyPath
 from harness.suite.schema import Entry, Suite
@@ -48,11 +49,12 @@ def check(suite: Suite, identities: Identities) -> Checked:
         except RequestError as error:
             problems.append(suite.problem(_written_at(scheme), str(error)))
     for variant in tasks:
-        try:
-            variant.config.check_data()
-            identities.text(variant.config)
-        except RequestError as error:
-            problems.append(suite.problem(("tasks", variant.index), str(error)))
+        for _, task in Evaluations(others=variant.entry.evaluations.others).of(variant.config):
+            try:
+                task.check_data()
+                identities.text(task)
+            except RequestError as error:
+                problems.append(suite.problem(("tasks", variant.index), str(error)))
     if problems:
         raise SuiteError(list(dict.fromkeys(problems)))
     return Checked(facts, schemes, methods, tasks)

@@ -56,15 +56,16 @@ class Cross:
         if key not in self._settings:
             self._settings[key] = self._merged(model, method.entry, task.entry, point)
         suite, facts = self._suite, self._checked.facts[model_at]
-        asked, unasked = self._support.adapted(method.config, task.config)
-        config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits)
-        reason = self._support.reason(facts, scheme.config, method.config, asked) or unasked or formless(config)
+        asked, evaluations, unasked = self._support.adapted(method.config, task.config, task.entry.evaluations)
+        config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits, evaluations)
+        reason = self._support.reason(facts, scheme.config, method.config, asked, evaluations) or unasked or formless(config)
         chosen, unreachable = self._sizes.fit(model.config, facts, scheme.config, method.config, asked) if reason is None else (None, None)
         reason = reason or unreachable
         head_is_random = reason is not None or self._support.random_head(facts, asked)
+        seed = labels.seed if head_is_random else None
         return Cell(
             id=cell_id(config, labels.seed, self._identities), suite=suite.name, profile=suite.profile, labels=labels,
-            config=config, untuned_id=untuned_id(config, labels.seed if head_is_random else None, self._identities),
+            config=config, untuned_ids=tuple(untuned_id(config, each, seed, self._identities) for _, each in config.evaluated),
             model_facts=facts, chosen=chosen, unsupported=reason,
         )  # fmt: skip
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.errors import Problem, UnknownName
@@ -14,6 +12,7 @@ from harness.methods.base import METHODS, Method
 from harness.models.base import ModelConfig
 from harness.quantization.base import SCHEMES, Scheme
 from harness.registry import Registry
+from harness.suite.evaluations import OWN, Evaluation, Evaluations
 from harness.suite.ids import id_trouble
 from harness.suite.nodes import (
     KeyPath,
@@ -21,10 +20,12 @@ from harness.suite.nodes import (
     Node,
     ScalarNode,
     SequenceNode,
+    key_text,
     place_of,
     problem,
     text_node,
 )
+from harness.suite.places import PlaceKey, absolute, resolved_data, resolved_places, resolved_source
 from harness.suite.schema import Entry
 from harness.suite.settings import TrainSettings
 from harness.suite.validation import validated
@@ -34,14 +35,6 @@ from harness.tasks.base import TASKS, Task
 C = TypeVar("C", bound=Config)
 
 SOURCES = ("hub:", "path:", "micro:", "random:")
-
-
-@dataclass(frozen=True)
-class PlaceKey:
-    """The path to a key of an entry that may name a folder or a file, and how that is made absolute: (text, folder of the suite file)."""
-
-    path: tuple[str, ...]
-    resolve: Callable[[str, Path], str]
 
 
 @dataclass(frozen=True)
@@ -59,29 +52,15 @@ class Axis(Generic[C]):
     places: tuple[PlaceKey, ...] = ()
 
 
-def resolved_source(source: str, folder: Path) -> str:
-    """A model's source with an absolute folder, where it names one."""
-    kind, _, rest = source.partition(":")
-    if kind == "path" or (kind == "random" and (folder / rest / "config.json").is_file()):
-        return f"{kind}:{_absolute(rest, folder)}"
-    return source
-
-
-def resolved_data(data: str, folder: Path) -> str:
-    """A task's `data` with an absolute folder, where it names one."""
-    return data if data in ("hub", "micro") or data.startswith("hub:") else _absolute(data, folder)
-
-
-def _absolute(folder: str, base: Path) -> str:
-    return str((base.absolute() / Path(folder).expanduser()).resolve())
-
-
 MODELS = Axis("models", "source", ModelConfig, None, places=(PlaceKey(("source",), resolved_source),))
-CALIBRATION_PLACES = (PlaceKey(("calibration", "file"), _absolute), PlaceKey(("calibration", "data"), resolved_data))
+CALIBRATION_PLACES = (PlaceKey(("calibration", "file"), absolute), PlaceKey(("calibration", "data"), resolved_data))
 QUANTIZATION: Axis[Scheme] = Axis("quantization", "scheme", Scheme, SCHEMES, default="none", places=CALIBRATION_PLACES)
 METHOD_AXIS: Axis[Method] = Axis("methods", "method", Method, METHODS)
 TASK_AXIS: Axis[Task] = Axis("tasks", "task", Task, TASKS, places=(PlaceKey(("data",), resolved_data),))
 AXES: tuple[Axis[Any], ...] = (MODELS, QUANTIZATION, METHOD_AXIS, TASK_AXIS)
+
+#: Keys of a task's entry that list other tasks: evaluated in its place, and beside it.
+EVALUATION_KEYS = ("evaluate", "also")
 
 
 def read_axis(axis: Axis[C], root: MappingNode, problems: list[Problem]) -> list[Entry[C]]:
@@ -93,6 +72,13 @@ def read_axis(axis: Axis[C], root: MappingNode, problems: list[Problem]) -> list
     if node is None:
         problems.append(problem(root, (), f"the key {axis.key} is missing: a list with at least one entry"))
         return []
+    return read_entries(axis, root, path, node, problems)
+
+
+def read_entries(
+    axis: Axis[C], root: MappingNode, path: KeyPath, node: Node, problems: list[Problem], taken: dict[str, KeyPath] | None = None
+) -> list[Entry[C]]:
+    """The entries of the list `node`, which stands at `path`. taken: where ids that they must not have are written; theirs are added."""
     if described(node) in ("an empty list", "nothing (null)"):
         problems.append(problem(root, path, "an empty axis: there is nothing to run; give at least one entry", key=True))
         return []
@@ -100,18 +86,17 @@ def read_axis(axis: Axis[C], root: MappingNode, problems: list[Problem]) -> list
         problems.append(problem(root, path, f"expected a list of entries, found {described(node)}"))
         return []
     entries: list[Entry[C]] = []
-    taken: dict[str, int] = {}
+    taken = {} if taken is None else taken
     for index, item in enumerate(node.items):
-        entry = _Reader(axis, root, (axis.key, index), problems).entry(item)
+        entry = _Reader(axis, root, (*path, index), problems).entry(item)
         if entry is None:
             continue
         if entry.id in taken:
-            first = taken[entry.id]
-            where = f"{axis.key}[{first}] ({place_of(root, (axis.key, first))})"
+            where = f"{key_text(taken[entry.id])} ({place_of(root, taken[entry.id])})"
             message = f"the id {entry.id} is already that of {where}; give one of them another id"
-            problems.append(problem(root, (axis.key, index, "id"), message))
+            problems.append(problem(root, (*path, index, "id"), message))
         else:
-            taken[entry.id] = index
+            taken[entry.id] = (*path, index)
             entries.append(entry)
     return entries
 
@@ -132,14 +117,37 @@ class _Reader(Generic[C]):
         cls = self._class(mapping) if mapping is not None else None
         if mapping is None or cls is None:
             return None
-        fields = resolved_places(self.axis, mapping.without("id", "train"))
-        config = validated(cls, fields, self.root, self.path, self.problems, also_known=("id", "train"))
+        beside = ("id", "train", *(EVALUATION_KEYS if self._evaluates else ()))
+        fields = resolved_places(self.axis.places, mapping.without(*beside))
+        if len(self.path) > 2 and issubclass(cls, Task) and not cls.evaluates:
+            self._refuse((), "this task is only trained on: it evaluates nothing")
+        config = validated(cls, fields, self.root, self.path, self.problems, also_known=beside)
         train_node = mapping.values.get("train", MappingNode(mapping.place, {}, {}))
         train = validated(TrainSettings, train_node, self.root, (*self.path, "train"), self.problems)
         id_ = self._id(mapping)
+        evaluations = self._evaluations(mapping, cls) if self._evaluates else OWN
         if config is None or train is None or id_ is None or len(self.problems) > before:
             return None
-        return Entry(id_, config, train)
+        return Entry(id_, config, train, evaluations)
+
+    @property
+    def _evaluates(self) -> bool:
+        """Whether the entry may list other tasks: one of the axis may, one that is itself in such a list may not."""
+        return self.axis is TASK_AXIS and len(self.path) == 2
+
+    def _evaluations(self, mapping: MappingNode, cls: type[C]) -> Evaluations:
+        """What the entry's `evaluate` and `also` say; a task that is only trained on needs the first."""
+        assert issubclass(cls, Task)
+        taken: dict[str, KeyPath] = {}
+        others: list[Evaluation] = []
+        for key in [key for key in EVALUATION_KEYS if key in mapping.values]:
+            path = (*self.path, key)
+            for entry in read_entries(TASK_AXIS, self.root, path, mapping.values[key], self.problems, taken):
+                others.append(Evaluation(id=entry.id, task=entry.config, beside=key == "also"))
+        own = "evaluate" not in mapping.values
+        if own and not cls.evaluates:
+            self._refuse((), "this task is only trained on: say what is evaluated, as in evaluate: [mmlu]")
+        return Evaluations(own=own, others=tuple(others))
 
     def _mapping(self, node: Node) -> MappingNode | None:
         """The entry written out, with its kind key."""
@@ -148,6 +156,8 @@ class _Reader(Generic[C]):
         if not isinstance(node, MappingNode):
             self._refuse((), f"expected a name or a mapping with {self.axis.kind}, found {described(node)}")
             return None
+        if self._evaluates and "train" in node.values and self.axis.kind not in node.values:
+            node = _trained_on(node)
         if self.axis.kind in node.values:
             return node
         if "id" in node.values and self.axis.registry is not None:
@@ -181,7 +191,7 @@ class _Reader(Generic[C]):
         if given is None:
             kind = mapping.values[self.axis.kind]
             assert isinstance(kind, ScalarNode)
-            id_ = kind.text if self.axis.registry is not None else derived_model_id(kind.text)
+            id_ = kind.text.replace(":", "/") if self.axis.registry is not None else derived_model_id(kind.text)
         elif isinstance(given, ScalarNode) and given.value is not None:
             id_ = given.text
         else:
@@ -196,26 +206,19 @@ class _Reader(Generic[C]):
         self.problems.append(problem(self.root, self.path + below, message))
 
 
+def _trained_on(node: MappingNode) -> MappingNode:
+    """`train: alpaca` in a task's entry says the same as `task: alpaca`; a mapping there is settings, as in every entry."""
+    name = node.values["train"]
+    if not (isinstance(name, ScalarNode) and isinstance(name.value, str)):
+        return node
+    values = {"task" if key == "train" else key: value for key, value in node.values.items()}
+    places = {"task" if key == "train" else key: place for key, place in node.key_places.items()}
+    return MappingNode(node.place, values, places)
+
+
 def derived_model_id(source: str) -> str:
     """The id of a model entry without one: `hub:FacebookAI/roberta-large` -> roberta-large, `micro:encoder` -> micro-encoder."""
     kind, _, rest = source.partition(":")
     last = rest.rstrip("/").rpartition("/")[2]
     words = last if kind in ("hub", "path") else f"{kind}-{last}"
     return re.sub(r"[^A-Za-z0-9_.+=-]", "-", words)
-
-
-def resolved_places(axis: Axis[Any], mapping: MappingNode) -> MappingNode:
-    """The entry with its folders and files absolute: `path:...` and `data: ...` are relative to the file they are written in."""
-    for key in axis.places:
-        mapping = _resolved(mapping, key.path, key.resolve)
-    return mapping
-
-
-def _resolved(mapping: MappingNode, path: tuple[str, ...], resolve: Callable[[str, Path], str]) -> MappingNode:
-    first, *further = path
-    value = mapping.values.get(first)
-    if isinstance(value, MappingNode) and further:
-        return mapping.adding(first, _resolved(value, tuple(further), resolve))
-    if further or not (isinstance(value, ScalarNode) and isinstance(value.value, str)):
-        return mapping
-    return mapping.adding(first, text_node(resolve(value.text, Path(value.place.file).parent), value.place))

@@ -15,6 +15,7 @@ from harness.models.base import ModelConfig
 from harness.models.source import local_folder, shape_file, split
 from harness.quantization.base import Scheme
 from harness.suite.cell import CellConfig
+from harness.suite.evaluations import OWN, Evaluations
 from harness.suite.fingerprints import Fingerprints
 from harness.suite.settings import TrainSettings
 from harness.suite.sweep import EVALUATION_SETTINGS
@@ -53,6 +54,8 @@ class Identities:
             return config.identity() | self._model_content(config)
         if isinstance(config, Task):
             return config.identity() | self._data_content(config)
+        if isinstance(config, Evaluations):
+            return {"own": config.own, "others": [self._values(other.task) for other in config.others]}
         if isinstance(config, Scheme):
             return config.identity() | self._scheme_content(config)
         return config.identity()
@@ -80,15 +83,17 @@ def cell_id(config: CellConfig, seed: int, identities: Identities) -> str:
     """`c1-` and 16 hexadecimal digits; a cell that trains nothing is not told apart by training settings."""
     train = identities.text(config.train) if config.method.tunes else identities.evaluation_text(config.train)
     parts = {name: identities.text(getattr(config, name)) for name in ("model", "scheme", "method", "task", "measure", "limits")}
+    if config.evaluations != OWN:  # came later: cells that evaluate their own task keep their ids
+        parts["evaluations"] = identities.text(config.evaluations)
     return _digest("c", parts | {"train": train, "seed": str(seed)})
 
 
-def untuned_id(config: CellConfig, seed: int | None, identities: Identities) -> str:
-    """The id of the evaluation before training, `u1-` and 16 digits. seed: None where the head is not random.
+def untuned_id(config: CellConfig, evaluated: Task, seed: int | None, identities: Identities) -> str:
+    """The id of an evaluation before training, `u1-` and 16 digits. seed: None where the head is not random.
 
     A model that is quantized after tuning is not quantized yet: it shares the evaluation with cells that do not quantize.
     """
-    parts = {name: identities.text(part) for name, part in (("model", config.model), ("scheme", config.scheme.while_tuning), ("task", config.task))}
+    parts = {name: identities.text(part) for name, part in (("model", config.model), ("scheme", config.scheme.while_tuning), ("task", evaluated))}
     return _digest("u", parts | {"train": identities.evaluation_text(config.train), "seed": str(seed)})
 
 

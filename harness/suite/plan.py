@@ -109,19 +109,22 @@ def _axis_path(suite: Suite, axis: str, at: dict[str, Any]) -> KeyPath:
 def _shared(cells: list[Cell]) -> list[SharedWork]:
     """What at least two cells that can run have in common, in the order of the cells."""
     groups: dict[str, list[Cell]] = defaultdict(list)
+    evaluated: dict[str, str] = {}
     for cell in cells:
         if cell.unsupported is None:
-            groups[cell.untuned_id].append(cell)
+            for id_, (name, _) in zip(cell.untuned_ids, cell.config.evaluated, strict=True):
+                groups[id_].append(cell)
+                evaluated.setdefault(id_, cell.labels.task if name is None else name)
     return [
-        SharedWork("untuned evaluation", id_, _shared_labels(group), tuple(cell.id for cell in group))
+        SharedWork("untuned evaluation", id_, _shared_labels(group, evaluated[id_]), tuple(cell.id for cell in group))
         for id_, group in groups.items()
         if len(group) > 1
     ]
 
 
-def _shared_labels(group: list[Cell]) -> str:
+def _shared_labels(group: list[Cell], task: str) -> str:
     labels = group[0].labels
-    words = [labels.model, ", ".join(dict.fromkeys(cell.labels.quantization for cell in group)), labels.task]
+    words = [labels.model, ", ".join(dict.fromkeys(cell.labels.quantization for cell in group)), task]
     if len({cell.labels.seed for cell in group}) == 1:
         words.append(f"seed {labels.seed}")
     return " / ".join(words)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from harness.suite.entries import AXES
+from harness.suite.evaluations import written
 from harness.suite.scalars import SuiteDumper
 from harness.suite.schema import Entry, Sections, Suite
 
@@ -29,9 +30,9 @@ def resolved_yaml(suite: Suite) -> str:
 
 
 def _entries(entries: Sequence[Entry[Any]]) -> list[dict[str, Any]]:
-    written = []
+    entries_written = []
     for entry in entries:
         values = {"id": entry.id} | entry.config.model_dump(mode="json", exclude_unset=True)
         train = entry.train.model_dump(mode="json", exclude_unset=True)
-        written.append(values | ({"train": train} if train else {}))
-    return written
+        entries_written.append(values | ({"train": train} if train else {}) | written(entry.evaluations))
+    return entries_written

@@ -23,6 +23,7 @@ from harness.methods.base import Method
 from harness.models.base import ModelConfig
 from harness.quantization.base import Scheme
 from harness.records.schema import When
+from harness.suite.evaluations import OWN, Evaluations
 from harness.suite.ids import Name
 from harness.suite.nodes import KeyPath, MappingNode, problem
 from harness.suite.settings import LimitSettings, MeasureSettings, TrainSettings
@@ -136,11 +137,13 @@ class Sections(Section):
 
 @dataclass(frozen=True)
 class Entry(Generic[C]):
-    """One value of an axis. train: the training settings that this entry lays over the suite's (only what it gives)."""
+    """One value of an axis. train: the training settings that this entry lays over the suite's (only what it gives).
+    evaluations: of a task, what is evaluated."""
 
     id: str
     config: C
     train: TrainSettings
+    evaluations: Evaluations = OWN
 
 
 class Suite(Sections):

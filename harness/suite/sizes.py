@@ -85,5 +85,5 @@ def _measured(suite: Suite, checked: Checked, support: Support) -> Iterator[tupl
     for (model, facts), scheme, method, task in product(models, checked.schemes, methods, checked.tasks):
         if not (method.tunes or _has_sizes(scheme.config)):
             continue
-        if facts is not None and support.reason(facts, scheme.config, method, task.config) is None:
+        if facts is not None and support.reason(facts, scheme.config, method, task.config, task.entry.evaluations) is None:
             yield model.config, task.config.head(facts)

@@ -10,6 +10,7 @@ from harness.fields import Config
 from harness.methods.base import Method
 from harness.needs import Machine, ModelFacts, Needs
 from harness.quantization.base import Scheme, StoredScheme
+from harness.suite.evaluations import Evaluations
 from harness.suite.forms import untimely
 from harness.tasks.base import Task
 
@@ -25,9 +26,10 @@ class Support:
         self._answers: dict[tuple[Any, ...], Any] = {}
         self._asked: list[Any] = []  # keeps what was asked alive, so that its id() stays its own
 
-    def reason(self, facts: ModelFacts | None, scheme: Scheme, method: Method, task: Task) -> str | None:
-        """The first reason why not, or None: what the machine lacks, then scheme, method and task in this order."""
-        for name, needs in ((scheme.scheme, scheme.needed()), (method.method, method.needs), (task.task, task.needs)):
+    def reason(self, facts: ModelFacts | None, scheme: Scheme, method: Method, task: Task, evaluations: Evaluations) -> str | None:
+        """The first reason why not, or None: what the machine lacks, then scheme, method, task and evaluations in this order."""
+        evaluated = [(other.task.task, other.task.needs) for other in evaluations.others]
+        for name, needs in ((scheme.scheme, scheme.needed()), (method.method, method.needs), (task.task, task.needs), *evaluated):
             unmet = self._unmet(needs, facts)
             if unmet is not None:
                 return f"{name} {unmet}"
@@ -37,19 +39,22 @@ class Support:
             or self._once(lambda: untimely(scheme, method) or method.unsupported(facts, scheme.while_tuning), "method", facts, scheme, method)
             or (nothing if method.tunes and not task.trainable else None)
             or self._once(lambda: task.unsupported(facts, method.tunes), "task", facts, task, also=method.tunes)
+            or self._once(lambda: evaluations.unsupported(task, facts), "evaluations", facts, task, evaluations)
             or (self._once(lambda: _uncalibrated(scheme, task, facts), "calibration", facts, scheme, task) if _on_task(scheme) else None)
         )
 
-    def adapted(self, method: Method, task: Task) -> tuple[Task, str | None]:
-        """The task as the method does it; with the reason, and unchanged, where the method cannot do it."""
+    def adapted(self, method: Method, task: Task, evaluations: Evaluations) -> tuple[Task, Evaluations, str | None]:
+        """What is evaluated as the method does it (what is listed under `also` stays as it is); with the reason, and unchanged,
+        where the method cannot do it."""
 
-        def ask() -> tuple[Task, str | None]:
+        def ask() -> tuple[Task, Evaluations, str | None]:
             try:
-                return method.adapted(task), None
+                own = method.adapted(task) if evaluations.own else task
+                return own, evaluations.adapted(method.adapted), None
             except Unsupported as reason:
-                return task, str(reason)
+                return task, evaluations, str(reason)
 
-        return self._once(ask, "adapted", None, method, task)
+        return self._once(ask, "adapted", None, method, task, evaluations)
 
     def random_head(self, facts: ModelFacts | None, task: Task) -> bool:
         """Whether the model gets a freshly initialised head for the task; assumed where the model is not known."""

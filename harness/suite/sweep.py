@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from harness.errors import Problem, nearest
 from harness.fields import Config, OpenConfig
-from harness.suite.entries import METHOD_AXIS, QUANTIZATION, TASK_AXIS, Axis, resolved_places
+from harness.suite.entries import METHOD_AXIS, QUANTIZATION, TASK_AXIS, Axis
 from harness.suite.nodes import KeyPath, MappingNode, Node, SequenceNode, as_node, key_text, problem
+from harness.suite.places import resolved_places
 from harness.suite.schema import Entry
 from harness.suite.settings import TrainSettings
 from harness.suite.training_arguments import decided_reason, installed_arguments
@@ -134,7 +135,7 @@ def _value(key: str, targets: list[_Target], value: Node, root: MappingNode, pat
         assert isinstance(given, MappingNode)
         with_value = given.adding(field, value)
         if target.axis is not None:
-            with_value = resolved_places(target.axis, with_value)
+            with_value = resolved_places(target.axis.places, with_value)
         validated(target.cls, with_value, root, path, found)
         declared = target.cls.model_fields.get(field)
         result = typed(with_value.values[field], declared.annotation if declared is not None else Any)

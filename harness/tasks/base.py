@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.errors import Unsupported
-from harness.fields import Config, identity
+from harness.fields import Config, identity, runtime
 from harness.needs import ModelFacts, Needs
 from harness.records.schema import Metric
 from harness.registry import Registry
+from harness.tasks.used_rows import UsedRows
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,9 @@ class Head:
     labels: int | None = None
     problem_type: str | None = None
 
+    def __str__(self) -> str:
+        return self.kind + (f" with {self.labels} outputs" if self.labels else "")
+
 
 @dataclass(frozen=True)
 class TaskContext:
@@ -41,7 +45,7 @@ class TaskContext:
     max_length: longest training or classification input in tokens (the suite's train.max_length, never more
     than the model's context). choices: training rows are to carry every answer, as TrainingSet says; asked only of
     tasks that have them. progress(done, total): call it while evaluating. notes: append whatever the
-    record must tell (rows dropped, prompts that did not fit, ...).
+    record must tell (rows dropped, prompts that did not fit, ...). used: which rows were read, for the record.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -52,6 +56,7 @@ class TaskContext:
     choices: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
     notes: list[str] = field(default_factory=list)
+    used: UsedRows = field(default_factory=UsedRows)
 
     def note(self, text: str) -> None:
         """Adds a note, once: a cell evaluates before and after training and would say everything twice."""
@@ -76,7 +81,8 @@ class TrainingSet:
 class Task(Config):
     """One benchmark. A subclass declares its fields, registers its names, and trains and evaluates.
 
-    trainable: whether `training_set` exists at all. has_choices: whether its rows can carry every answer.
+    trainable: whether `training_set` exists at all. evaluates: whether `evaluate` does; a task that is only trained on
+    leaves that to others (`evaluate: [mmlu]`). has_choices: whether its rows can carry every answer.
     """
 
     task: str = identity(description="the task's registered name")
@@ -84,9 +90,11 @@ class Task(Config):
     data_revision: str | None = identity(None, description="revision of the hub data set; null: its default branch")
     max_train_samples: int | None = identity(None, ge=1, description="train on this many rows, drawn by the seed")
     max_eval_samples: int | None = identity(None, ge=1, description="evaluate on the first this many rows")
+    leakage: Literal["report", "refuse"] = runtime("report", description="rows evaluated that are also trained on: `report` them in the record, or `refuse` to train")
 
     needs: ClassVar[Needs] = Needs()
     trainable: ClassVar[bool] = True
+    evaluates: ClassVar[bool] = True
     has_choices: ClassVar[bool] = False
 
     def head(self, model: ModelFacts) -> Head:
@@ -117,6 +125,9 @@ class Task(Config):
     def training_set(self, context: TaskContext) -> TrainingSet:
         """Tokenized training rows and their collator; raises DataError."""
         raise NotImplementedError
+
+    def look_at_evaluation_rows(self, context: TaskContext) -> None:
+        """Tells context.used every row that `evaluate` will read, so that rows trained on can be found among them; raises DataError."""
 
     def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
         """Every metric of the task on its evaluation split(s); leaves `when` to the caller; raises DataError.

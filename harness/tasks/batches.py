@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Diverged, Unsupported
+from harness.measure.torch_memory import free_memory, out_of_memory
 from harness.tasks.base import CHOICE_KEYS, IGNORED_LABEL, TaskContext
+
+MOST_TIMES = 8  # as many short items in a batch as long ones: what the outputs take grows with items, not with tokens
 
 if TYPE_CHECKING:
     import torch
@@ -92,11 +95,34 @@ def declare_padding(model: Any, pad_token_id: int) -> None:
         config.pad_token_id = pad_token_id
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
-    """Indices in batches of like lengths, longest first: least padding, and memory runs out at once or never."""
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def in_batches(lengths: Sequence[int], context: TaskContext, evaluate: Callable[[list[int]], None]) -> None:
+    """Calls evaluate(indices) until every index of `lengths` was in one batch, items of like lengths together.
+
+    Longest first, so that memory runs out at once or never. The first batch has context.eval_batch_size items; later ones
+    hold as many tokens, padding included, hence more items the shorter they are (at most MOST_TIMES as many). Where memory
+    runs out, the batch is halved and so is every later one, which the notes say; a single item that does not fit raises.
+    evaluate must leave nothing behind when it raises. Progress is told after each batch.
+    """
+    waiting = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    items, done = context.eval_batch_size, 0
+    tokens = items * max(lengths, default=1)
+    while waiting:
+        length = max(lengths[waiting[0]], 1)
+        count = max(1, min(tokens // length, MOST_TIMES * items))
+        try:
+            evaluate(waiting[:count])
+        except (RuntimeError, MemoryError) as error:
+            count = min(count, len(waiting))
+            if count == 1 or not out_of_memory(error):
+                raise
+            tokens, items = count // 2 * length, max(1, items // 2)
+        else:
+            done += len(waiting[:count])
+            waiting = waiting[count:]
+            context.progress(done, len(lengths))
+            continue
+        free_memory()
+        context.note(f"evaluation: out of memory with {count} items of {length} tokens in a batch; went on with {count // 2}")
 
 
 def accepted(model: Any, name: str) -> bool:

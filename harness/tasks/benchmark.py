@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from harness.errors import DataError
 from harness.needs import ModelFacts
 from harness.quantities import quantity
 from harness.records.schema import Metric
-from harness.tasks.base import Task
+from harness.tasks.base import Task, TaskContext
+from harness.tasks.rows.columns import Text, Texts
 from harness.tasks.rows.source import DataSet, Rows, Source
 
 
@@ -66,13 +68,29 @@ class BenchmarkTask(Task):
         part = "" if self.max_eval_samples is None else f"+first-{self.max_eval_samples}-{items}"
         return base + ("@micro" if self.data == "micro" else "") + part
 
-    def evaluation_rows(self, split: str) -> Rows:
+    def evaluation_rows(self, split: str, context: TaskContext) -> Rows:
         """The rows of a split that are evaluated: all, or the first max_eval_samples. Raises DataError."""
-        return self.source().load(split).first(self.max_eval_samples)
+        rows = self.source().load(split).first(self.max_eval_samples)
+        context.used.see("evaluation", self.task, split, rows.columns, map(self.input_text, rows))
+        return rows
 
-    def training_rows(self, seed: int) -> Rows:
+    def training_rows(self, context: TaskContext) -> Rows:
         """The rows trained on: all, or max_train_samples drawn by the seed. Raises DataError."""
-        return self.source().load(self.training_split()).drawn(self.max_train_samples, seed)
+        split = self.training_split()
+        rows = self.source().load(split).drawn(self.max_train_samples, context.seed)
+        context.used.see("training", self.task, split, rows.columns, map(self.input_text, rows))
+        return rows
+
+    def input_text(self, row: dict[str, Any]) -> str:
+        """What a row asks, without its answer: a row evaluated that asks what one trained on does is leakage. By default all
+        its texts; empty where the row says too little to be told apart."""
+        texts = [row[column.name] for column in self.dataset().columns if isinstance(column, Text | Texts)]
+        return "\n".join(text if isinstance(text, str) else "\n".join(text) for text in texts)
+
+    def look_at_evaluation_rows(self, context: TaskContext) -> None:
+        """See Task."""
+        for split in self.evaluation_splits():
+            self.evaluation_rows(split, context)
 
 
 def metric(

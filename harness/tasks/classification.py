@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.tasks.base import TaskContext
-from harness.tasks.batches import PaddingCollator, accepted, by_length, declare_padding, refuse_non_finite
+from harness.tasks.batches import PaddingCollator, accepted, declare_padding, in_batches, refuse_non_finite
 
 if TYPE_CHECKING:
     from harness.tasks.statistics import Array
@@ -51,15 +51,15 @@ def head_outputs(model: Any, rows: list[dict[str, Any]], collator: PaddingCollat
     declare_padding(model, collator.pad_token_id)
     takes_types = accepted(model, "token_type_ids")
     outputs = torch.empty((len(rows), model.config.num_labels), dtype=torch.float32)
-    done = 0
-    for indices in by_length([len(row["input_ids"]) for row in rows], context.eval_batch_size):
+
+    def evaluate(indices: list[int]) -> None:
         batch = collator([rows[index] for index in indices])
         if not takes_types:
             batch.pop("token_type_ids", None)
         logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
         refuse_non_finite(logits)
         outputs[indices] = logits.float().cpu()
-        done += len(indices)
-        context.progress(done, len(rows))
+
+    in_batches([len(row["input_ids"]) for row in rows], context, evaluate)
     table: Array = outputs.numpy()
     return table

@@ -56,7 +56,7 @@ class Glue(BenchmarkTask):
         return super().unsupported(model, trains)
 
     def training_set(self, context: TaskContext) -> TrainingSet:
-        rows = self.training_rows(context.seed)
+        rows = self.training_rows(context)
         tokenized = self._tokenized(rows, context)
         for row, label in zip(tokenized, rows["label"], strict=True):
             row["labels"] = label
@@ -64,7 +64,7 @@ class Glue(BenchmarkTask):
 
     def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
         collator = padding_collator(context)
-        splits = {split: self.evaluation_rows(split) for split in self.evaluation_splits()}
+        splits = {split: self.evaluation_rows(split, context) for split in self.evaluation_splits()}
         tokenized = [row for rows in splits.values() for row in self._tokenized(rows, context)]
         outputs = head_outputs(model, tokenized, collator, context)
         metrics: list[Metric] = []

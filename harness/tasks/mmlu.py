@@ -67,7 +67,7 @@ class Mmlu(BenchmarkTask):
 
     def training_set(self, context: TaskContext) -> TrainingSet:
         """Zero-shot prompts with the answer's letter after them, or with every letter in turn; the loss is on the letter alone."""
-        rows = self.training_rows(context.seed)
+        rows = self.training_rows(context)
         tokenizer = PromptTokenizer(context, ENDING, ANSWERS)
         questions = list(tokenizer.questions([few_shot_prompt(row, []) for row in rows]))
         _note_cut(sum(question.tokens > context.max_length for question in questions), len(rows), "training prompts", context)
@@ -78,7 +78,7 @@ class Mmlu(BenchmarkTask):
         return TrainingSet([training_choices(question, answer) for question, answer in pairs], ChoiceCollator(collator))
 
     def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
-        rows = self.evaluation_rows("test")
+        rows = self.evaluation_rows("test", context)
         questions, shortened = self._questions(list(rows), context)
         predicted = answer_scores(model, questions, padding_collator(context), context).argmax(axis=1)
         right = [int(letter) == answer for letter, answer in zip(predicted, rows["answer"], strict=True)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.tasks.base import IGNORED_LABEL, TaskContext
-from harness.tasks.batches import PaddingCollator, accepted, by_length, refuse_non_finite
+from harness.tasks.batches import PaddingCollator, accepted, in_batches, refuse_non_finite
 
 if TYPE_CHECKING:
     import torch
@@ -144,15 +144,15 @@ def answer_scores(model: Any, questions: Sequence[Question], collator: PaddingCo
     else:
         passes = [_Pass(question, (answer,), answer[:-1]) for question in questions for answer in question.answers]
     scores = torch.empty((len(passes), len(passes[0].scored)), dtype=torch.float32)
-    done = 0
-    for indices in by_length([len(row.question.prompt) for row in passes], context.eval_batch_size):
+
+    def evaluate(indices: list[int]) -> None:
         batch = [passes[index] for index in indices]
         logits = _logits(model, batch, collator, context)
         refuse_non_finite(logits)
         for index, row, likelihoods in zip(indices, batch, logits.log_softmax(dim=-1).cpu(), strict=True):
             scores[index] = torch.stack([_sum_of(likelihoods, answer) for answer in row.scored])
-        done += len(indices)
-        context.progress(done, len(passes))
+
+    in_batches([len(row.question.prompt) for row in passes], context, evaluate)
     table: Array = scores.reshape(len(questions), -1).numpy()
     return table
 

@@ -34,7 +34,7 @@ def cell(number: int, task: str = "rte", model: str = "tiny") -> Cell:
         measure=MeasureSettings(),
         limits=LimitSettings(),
     )
-    return Cell(id=f"c{number}", suite="demo", profile=None, labels=Labels(model, "none", "full", task, number), config=config, untuned_id="u")
+    return Cell(id=f"c{number}", suite="demo", profile=None, labels=Labels(model, "none", "full", task, number), config=config, untuned_ids=("u",))
 
 
 def record(of: Cell, seconds: float = 10.0, status: Any = "ok", **outcome: Any) -> Record:

@@ -47,7 +47,7 @@ def test_the_content_is_in_the_id_and_the_place_is_not(tmp_path: Path, plan: Pla
     path.write_text("another text\n")
     (changed,) = plan(**on_file()).cells
     assert changed.id != first.id
-    assert changed.untuned_id != first.untuned_id
+    assert changed.untuned_ids != first.untuned_ids
     (tmp_path / "moved").mkdir()
     path.rename(tmp_path / "moved" / "own.txt")
     (moved,) = plan(**on_file("moved/own.txt")).cells

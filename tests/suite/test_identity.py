@@ -137,10 +137,10 @@ def test_large_weights_are_known_by_size_and_both_ends(tmp_path: Path, monkeypat
 
 def test_untuned_evaluations_are_shared_by_what_cannot_tell_them_apart(plan: Planned) -> None:
     language = plan(methods="[none, full, lora]", seeds="[0, 1]").cells
-    assert len({cell.untuned_id for cell in language}) == 1, "a language-model head is not random: seeds share it"
+    assert len({cell.untuned_ids for cell in language}) == 1, "a language-model head is not random: seeds share it"
     classes = plan(methods="[none, full]", seeds="[0, 1]", tasks="[glue/rte]").cells
-    assert len({(cell.untuned_id, cell.labels.seed) for cell in classes}) == 2, "a new head is drawn by the seed"
-    assert language[0].untuned_id != plan("train: {max_length: 8}").cells[0].untuned_id
+    assert len({(cell.untuned_ids, cell.labels.seed) for cell in classes}) == 2, "a new head is drawn by the seed"
+    assert language[0].untuned_ids != plan("train: {max_length: 8}").cells[0].untuned_ids
 
 
 def all_configs() -> list[type[Config]]:

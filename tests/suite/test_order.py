@@ -71,7 +71,7 @@ def test_the_usual_order_and_the_usual_form_leave_ids_alone(plan: Planned) -> No
 
 def test_before_tuning_an_unquantized_model_is_shared_with_cells_that_never_quantize(plan: Planned) -> None:
     found = plan(ORDER, quantization="[none, bnb-nf4, bnb-int8]", methods="[lora]")
-    ids = {(cell.labels.quantization, cell.config.scheme.after_tuning): cell.untuned_id for cell in found.cells}
+    ids = {(cell.labels.quantization, cell.config.scheme.after_tuning): cell.untuned_ids for cell in found.cells}
     assert ids["none", False] == ids["bnb-nf4", True] == ids["bnb-int8", True]
     assert len(set(ids.values())) == 3, "those that are quantized before have their own"
     (shared,) = found.shared

@@ -1,38 +1,56 @@
-"""Evaluate: the task's metrics of the model as it stands: before training, after it, merged, quantized again."""
+"""Evaluate: the metrics of the model as it stands: before training, after it, merged, quantized again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from harness.records.schema import When
+from harness.records.schema import Metric, When
+from harness.tasks.base import Task
 
 if TYPE_CHECKING:
     from harness.runs.cell import Life
 
+Evaluated: TypeAlias = tuple[str | None, Task]  # label (None: the cell's own task) and task
 
-def reuse(life: Life) -> bool:
-    """Takes the evaluation before training from another cell of this run, where one has made it.
 
-    A cell that trains nothing never takes it: its evaluation is what it is there to measure.
+def reuse(life: Life) -> list[Evaluated]:
+    """Takes evaluations before training from other cells of this run, where they have made them; the others are left to do.
+
+    A cell that trains nothing never takes one: its evaluations are what it is there to measure.
     """
-    if not life.cell.config.method.tunes:
-        return False
-    metrics = life.shared.read(life.cell.untuned_id)
-    if metrics is None:
-        return False
-    life.result.metrics.extend(metrics)
-    life.result.notes.append("the metrics before training are those of another cell of this run with the same model, scheme and task")
-    return True
+    config = life.cell.config
+    if not config.method.tunes:
+        return config.evaluated
+    due: list[Evaluated] = []
+    for id_, (label, task) in zip(life.cell.untuned_ids, config.evaluated, strict=True):
+        metrics = life.shared.read(id_)
+        if metrics is None:
+            due.append((label, task))
+            continue
+        life.result.metrics.extend(metric.model_copy(update={"task": label}) for metric in metrics)
+        life.result.notes.append(
+            f"the metrics {f'on {label} ' if label else ''}before training are those of another cell of this run with the same model, scheme and task"
+        )
+    return due
 
 
-def run(life: Life, when: When) -> None:
-    """Evaluates the model as it stands and keeps its metrics; those before training are left for other cells."""
+def run(life: Life, when: When, due: list[Evaluated] | None = None) -> None:
+    """Evaluates the model as it stands and keeps its metrics; those before training are left for other cells.
+
+    due: what to evaluate; None: all that the cell evaluates.
+    """
+    evaluated = life.cell.config.evaluated
+    for label, task in evaluated if due is None else due:
+        metrics = [metric.model_copy(update={"when": when, "task": label}) for metric in metrics_of(life, task)]
+        life.result.metrics.extend(metrics)
+        if when == "before":
+            life.shared.write(life.cell.untuned_ids[evaluated.index((label, task))], metrics)
+
+
+def metrics_of(life: Life, task: Task) -> list[Metric]:
+    """The task's metrics of the life's model as it stands."""
     import torch
 
     life.model.eval()
     with torch.inference_mode():
-        metrics = life.cell.config.task.evaluate(life.model, life.context())
-    metrics = [metric.model_copy(update={"when": when}) for metric in metrics]
-    life.result.metrics.extend(metrics)
-    if when == "before":
-        life.shared.write(life.cell.untuned_id, metrics)
+        return task.evaluate(life.model, life.context())

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import DataError
 from harness.measure.clock import StepClock, percentiles
 from harness.records.schema import Training
 from harness.suite.settings import TrainSettings
@@ -20,6 +21,21 @@ def prepare(life: Life) -> None:
     assert life.method is not None, "size comes first"
     life.training_set = life.cell.config.task.training_set(replace(life.context(), choices=life.method.wants_choices))
     life.steps = optimizer_steps(life.cell.config.train, life.training_set)
+    _look_for_leakage(life)
+
+
+def _look_for_leakage(life: Life) -> None:
+    """Tells the record which rows evaluated are also trained on; raises DataError where the task refuses that."""
+    task, context = life.cell.config.task, life.context()
+    for _, evaluated in life.cell.config.evaluated:
+        evaluated.look_at_evaluation_rows(context)
+    life.result.data = life.used.uses()
+    for use in life.result.data:
+        if use.trained_on_normalised:
+            found = f"{use.trained_on_normalised:,} of the {use.rows:,} rows of {use.task}, split {use.split}, ask what a row trained on asks ({use.trained_on:,} to the letter)"
+            if task.leakage == "refuse":
+                raise DataError(f"leakage: {found}; take them out of either, or set leakage: report")
+            context.note(f"leakage: {found}")
 
 
 def optimizer_steps(train: TrainSettings, training_set: TrainingSet) -> int:

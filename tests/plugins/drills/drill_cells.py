@@ -54,7 +54,7 @@ def drill_cell(
     )
     labels = Labels("tiny", "none", f"drill-{fault}", "counting", 0)
     identity = f"{fault}-{name or 'x'}"
-    return Cell(id=identity, suite="drills", profile=None, labels=labels, config=config, untuned_id=identity)
+    return Cell(id=identity, suite="drills", profile=None, labels=labels, config=config, untuned_ids=(identity,))
 
 
 def write_suite(
