@@ -43,6 +43,7 @@ class Needs:
 
     packages: import names. cuda: a CUDA device. compute_capability: at least this one.
     kinds: kinds of model it can serve (empty: all). model_types: config.json model types (empty: all).
+    extra: the extra of ours that brings the packages.
     """
 
     packages: tuple[str, ...] = ()
@@ -50,12 +51,13 @@ class Needs:
     compute_capability: tuple[int, int] | None = None
     kinds: tuple[str, ...] = field(default=())
     model_types: tuple[str, ...] = field(default=())
+    extra: str | None = None
 
     def unmet(self, machine: Machine, model: ModelFacts | None) -> str | None:
         """Why this cannot be served here, or None. A model of unknown facts (not downloaded yet) is let pass."""
         for package in self.packages:
             if not _installed(package):
-                return f"needs the package {package}, which is not installed"
+                return f"needs the package {package}, which is not installed" + (f": pip install 'harness[{self.extra}]'" if self.extra else "")
         if self.cuda and machine.device != "cuda":
             return "needs a CUDA device"
         if self.compute_capability and machine.compute_capability and machine.compute_capability < self.compute_capability:

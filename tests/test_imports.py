@@ -17,15 +17,15 @@ ALLOWED: dict[str, set[str]] = {
     "records": LAYER_1 | {"records"},
     "measure": LAYER_1 | {"records", "measure"},
     "micro": LAYER_1 | {"micro"},
-    **{room: LAYER_1 | {"records", "micro"} | AXES for room in AXES},
+    **{room: LAYER_1 | {"records", "micro", "measure"} | AXES for room in AXES},
     "suite": LAYER_1 | {"records", "suite", "micro"} | AXES,
     "runs": LAYER_1 | {"records", "measure", "suite", "micro", "runs"} | AXES,
     "analysis": LAYER_1 | {"records", "suite", "analysis"},
     "report": LAYER_1 | {"records", "suite", "analysis", "report"},
 }
 SUITE_MAY_TAKE = {"base", "facts", "source", "anatomy", "skeletons", "budget"}  # of the axis rooms
-HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets"}
-MAY_IMPORT_HEAVY = {"harness/runs/preload.py", "harness/runs/phases/trainer.py"}  # and the tuners, which derive from PEFT's classes
+HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "lm_eval", "nltk", "sacrebleu", "rouge_score", "pycocoevalcap"}
+MAY_IMPORT_HEAVY = {"harness/runs/preload.py", "harness/runs/phases/trainer.py", "harness/tasks/lm_eval_harness/in_memory.py"}  # and the tuners, which derive from PEFT's classes
 
 
 def sources() -> list[Path]:

@@ -6,7 +6,8 @@ Addresses. A path of `harness.quantities` (`memory.peak_vram`, `timing.train`), 
     accuracy             the final value: after training (of the first of its forms), or before it where nothing was trained
     accuracy:before      before training; likewise `:after`, `:merged` and `:merged-requantized`, which latencies have too
     accuracy:anatomy     a part (an MMLU subject); `accuracy:anatomy:before` before training
-    accuracy@mmlu        of another task than the cell's own
+    accuracy@mmlu        of another evaluation than the cell's own task; where that is not evaluated itself (`evaluate`), the first
+                         that has such a metric is found without it too
 """
 
 from __future__ import annotations
@@ -167,13 +168,22 @@ def _metrics(record: Record) -> Iterator[tuple[str, Reading]]:
     A cell that died in training has a value from before it; that is not what the cell was to show.
     """
     final: dict[str, Metric] = {}
-    for metric in record.metrics:
-        address = metric_address(metric.name, metric.task)
+    for address, metric in _addressed(record):
         yield f"{address}:{metric.when}", _metric_reading(metric)
         if address not in final or FINAL.index(metric.when) < FINAL.index(final[address].when):
             final[address] = metric
     for address, metric in final.items() if record.outcome.status == "ok" else ():
         yield address, _metric_reading(metric)
+
+
+def _addressed(record: Record) -> Iterator[tuple[str, Metric]]:
+    """Every metric under its addresses."""
+    standing_in: dict[str, str] = {}
+    own = (record.cell.config.get("evaluations") or {}).get("own", True)
+    for metric in record.metrics:
+        yield metric_address(metric.name, metric.task), metric
+        if not own and metric.task is not None and standing_in.setdefault(metric.name, metric.task) == metric.task:
+            yield metric.name, metric
 
 
 def _metric_reading(metric: Metric) -> Reading:
@@ -246,6 +256,8 @@ def _training(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
     yield "training.tokens_per_second", Reading(training.tokens_per_second, protocol=clock)
     yield "training.samples_per_second", Reading(training.samples_per_second, protocol=clock)
     yield "training.final_loss", Reading(training.final_loss)
+    yield "training.steps", Reading(training.steps)
+    yield "training.best_step", Reading(training.best_step)
     if training.step_ms:
         for name in ("p50", "p90", "p99"):
             yield f"training.step_ms.{name}", Reading(getattr(training.step_ms, name), protocol=clock)

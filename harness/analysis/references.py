@@ -12,7 +12,8 @@ agrees with the cell's configuration (a field it does not state says nothing):
 and when the cell's data are the task's own (never `micro`). A number of a metric stands beside that metric and
 its variants (`accuracy` beside `accuracy_macro`: the protocol below the table says which mean it is). Ids are labels that an author chose freely, so
 they don't count, the model's excepted. Values are as the source prints them. What else a row states
-(`train: alpaca`) is shown with its value; of a scheme that keeps channels in 16 bit, which and how many must agree.
+(`train: alpaca`) is shown with its value; a field of the method (`r`, `use_dora`) must agree with the cell's, and of a scheme that keeps
+channels in 16 bit, which and how many.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class ReferenceRow(BaseModel):
         stated = {field: getattr(self, field) for field in PLACING if getattr(self, field) is not None}
         if row.config("task", "data") == "micro" or (family is not None and self.task != family):
             return False
-        further = {name: value for name, value in scheme_states(row).items() if name in (self.model_extra or {})}
+        states = {**row.record.cell.config.get("method", {}), **scheme_states(row)}
+        further = {name: value for name, value in states.items() if name in (self.model_extra or {})}
         return all(value.casefold() in names[field] for field, value in stated.items()) and all(
             (self.model_extra or {})[name] == value for name, value in further.items()
         )

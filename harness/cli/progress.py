@@ -104,8 +104,8 @@ class Lines:
         self.note(f"{self._numbers[cell.id]} {cell.labels}: started")
 
     def cell_event(self, cell: Cell, event: Event) -> None:
-        """A line per phase; steps would be too many."""
-        if isinstance(event, PhaseStarted):
+        """A line per phase; steps would be too many, and so would interruptions by evaluations of the dev rows."""
+        if isinstance(event, PhaseStarted) and not event.interrupts:
             self.note(f"{self._numbers[cell.id]} {cell.labels}: {event.phase}")
 
     def cell_recorded(self, cell: Cell, record: Record) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from harness.measure.torch_memory import synchronise
@@ -74,6 +75,8 @@ class StepClock:
         self._step_ms: list[float] = []
         self._first: _Mark | None = None
         self._last: _Mark | None = None
+        self._pauses: list[tuple[_Mark, _Mark]] = []
+        self._counted_pauses = 0
 
     def start(self) -> None:
         """A step begins."""
@@ -88,9 +91,18 @@ class StepClock:
             self._first = begun
         self.steps += 1
         self._last = ended
+        self._counted_pauses = len(self._pauses)
         self._pending.append((begun, ended))
         if len(self._pending) >= MANY_PENDING:
             self._collect(finished_only=True)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens between two steps out of the rates."""
+        begun = self._mark()
+        yield
+        if self._first is not None:
+            self._pauses.append((begun, self._mark()))
 
     def step_ms(self) -> list[float]:
         """Milliseconds of every step, the warm-up steps included: `[warmup_steps:]` are those to be told."""
@@ -100,11 +112,12 @@ class StepClock:
 
     def seconds(self) -> float | None:
         """Wall time from the start of the first step after warm-up to the end of the last one, what lies between
-        the steps (loading of batches, logging) included; None without a step after warm-up."""
+        the steps (loading of batches, logging) included, pauses left out; None without a step after warm-up."""
         if self._first is None or self._last is None:
             return None
         synchronise(self.device)
-        return self._first.milliseconds_until(self._last) / 1000
+        paused = sum(begun.milliseconds_until(ended) for begun, ended in self._pauses[: self._counted_pauses])
+        return (self._first.milliseconds_until(self._last) - paused) / 1000
 
     def per_second(self, counts: Sequence[int]) -> float | None:
         """What was counted (tokens, samples) per second after warm-up; None without a step after warm-up.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -139,6 +141,17 @@ class AdaLora(SizedMethod, MatrixMethod):
     def after_step(self, model: Any, step: int) -> None:
         """Takes the step's gradients into the triplets' importance, and their ranks away as the schedule says."""
         model.base_model.update_and_allocate(step)
+
+    def kept(self, model: Any) -> Callable[[], None]:
+        """The masks too: they say which triplets are saved."""
+        put_back, config = super().kept(model), model.peft_config[model.active_adapter]
+        masks = copy.deepcopy(config.rank_pattern)
+
+        def put_all_back() -> None:
+            put_back()
+            config.rank_pattern = masks
+
+        return put_all_back
 
     def rank_allocation(self, model: Any) -> dict[str, int] | None:
         """Triplets left in every matrix, by the matrix' name in the base model; None before any was taken away."""

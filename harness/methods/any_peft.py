@@ -113,8 +113,8 @@ class AnyPeft(PeftConfigMethod):
     def attach(self, model: PreTrainedModel, attachment: Attachment) -> Any:
         """See PeftMethod.attach; raises Unsupported for soft prompts where PEFT's own are not to be trusted."""
         if "num_virtual_tokens" in config_fields(self.peft_class):
-            if attachment.head == "sequence-classification":
-                raise Unsupported(f"{self.peft_type} is for language models: PEFT cannot turn a classifier's prompt off")
+            if attachment.new_head:
+                raise Unsupported(f"{self.peft_type} is for language models: PEFT cannot turn a prompt off before a new task head")
             if attachment.gradient_checkpointing and self.peft_type == "CARTRIDGE":
                 raise Unsupported("CARTRIDGE puts keys and values into the cache, which gradient checkpointing switches off")
         return self._positioned(super().attach(model, attachment), attachment)

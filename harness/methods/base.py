@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.models.anatomy import Anatomy
 from harness.needs import ModelFacts, Needs
 from harness.quantization.base import Scheme
 from harness.registry import Registry
+from harness.tasks.base import NEW_HEADS
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +48,11 @@ class Attachment:
     notes: list[str]
     tokenizer: PreTrainedTokenizerBase | None = None
     label_words: tuple[str, ...] | None = None
+
+    @property
+    def new_head(self) -> bool:
+        """Whether the head was made for the task: it begins at random, and every method tunes and saves it."""
+        return self.head in NEW_HEADS
 
 
 class Method(Config):
@@ -118,6 +125,20 @@ class Method(Config):
     def rank_allocation(self, model: Any) -> dict[str, int] | None:
         """Rank by module name after training, for a method that shares ranks out; None for all others."""
         return None
+
+    def kept(self, model: Any) -> Callable[[], None]:
+        """Copies what training changes, as it is now, to the host; called, the result puts it back.
+
+        By default the parameters that require gradients. Overridden where training changes more.
+        """
+        copies = {name: values.detach().to("cpu", copy=True) for name, values in model.named_parameters() if values.requires_grad}
+
+        def put_back() -> None:
+            for name, values in model.named_parameters():
+                if name in copies:
+                    values.data.copy_(copies[name])
+
+        return put_back
 
     def save(self, model: Any, folder: Path) -> None:
         """Writes what was tuned to `folder` as safetensors; nothing where nothing was, or where it is the whole model."""

@@ -18,7 +18,10 @@ from harness.needs import Needs
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-TASK_TYPES = {"causal-lm": "CAUSAL_LM", "seq2seq-lm": "SEQ_2_SEQ_LM", "sequence-classification": "SEQ_CLS"}
+#: PEFT's kinds of wrapper. None: the plain one. That for question answering (PEFT 0.21) does not hand segment ids on to the model.
+TASK_TYPES: dict[str, str | None] = {
+    "causal-lm": "CAUSAL_LM", "seq2seq-lm": "SEQ_2_SEQ_LM", "sequence-classification": "SEQ_CLS", "question-answering": None
+}  # fmt: skip
 REENTRANT = {"use_reentrant": False}  # the reentrant form drops gradients behind frozen embeddings
 #: Libraries of quantized layers into which PEFT 0.21 merges without an error, and not what was tuned.
 MERGED_WRONG = {"hqq": "PEFT leaves out biases when it merges into hqq's layers", "quanto": "PEFT merges into quanto's layers without effect"}
@@ -87,7 +90,7 @@ def attach_peft(model: PreTrainedModel, config_class: str, values: dict[str, Any
 
     model = prepared(model, attachment)
     kind = config_kind(config_class)
-    if attachment.head == "sequence-classification":
+    if attachment.new_head:
         values = _with_head(values, head_modules(model))
     known = {field.name for field in dataclasses.fields(kind)}
     if "modules_to_save" in set(values) - known:
@@ -123,7 +126,7 @@ def _tune_heads(model: Any, attachment: Attachment) -> list[tuple[str, Any]]:
     """Puts the tuned copies of the task head into float32, where they are not; those, with the heads' names."""
     from peft.utils import ModulesToSaveWrapper
 
-    if attachment.head != "sequence-classification":
+    if not attachment.new_head:
         return []
     heads = [(name, module) for name, module in model.named_modules() if isinstance(module, ModulesToSaveWrapper)]
     copies = [(name, copy) for name, head in heads for copy in head.modules_to_save.values()]

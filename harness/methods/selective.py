@@ -43,7 +43,7 @@ class Selective(TunedBase):
         self.count(attachment.anatomy)  # refuses a model that has nothing to tune
         head = {module.name for module in attachment.anatomy.modules if module.in_head}
         model = prepared(model, attachment)
-        for name in head_modules(model) if attachment.head == "sequence-classification" else []:
+        for name in head_modules(model) if attachment.new_head else []:
             tune_in_float32(model.get_submodule(name), attachment)
         if attachment.scheme.quantizes:
             model._hf_peft_config_loaded = True  # else the Trainer takes it for one whose quantized weights are to be tuned

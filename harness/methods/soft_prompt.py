@@ -46,7 +46,9 @@ class SoftPrompt(PeftMethod, SizedMethod):
         return {"num_virtual_tokens": self.num_virtual_tokens, "token_dim": width, "num_transformer_submodules": 1}
 
     def attach(self, model: PreTrainedModel, attachment: Attachment) -> Any:
-        """A PeftModel over the frozen base; raises Unsupported for classification with an encoder-decoder."""
+        """A PeftModel over the frozen base; raises Unsupported for classification with an encoder-decoder, and for spans."""
+        if attachment.head == "question-answering":
+            raise Unsupported(f"{self.method}: PEFT doesn't move a span's ends behind the virtual tokens, so that it would train on other words")
         if attachment.head == "sequence-classification":
             if attachment.model.kind == "encoder-decoder":
                 raise Unsupported(f"{self.method}: transformers' encoder-decoders take no embeddings for classification, so no virtual tokens")

@@ -90,13 +90,16 @@ class Trial:
         return self.method.attach(base, replace(self.attachment, gradient_checkpointing=checkpointing))
 
     def logits(self, model: Any) -> torch.Tensor:
-        """The model's logits of the batch in eval mode, those of virtual tokens left out; fp32."""
+        """The model's logits of the batch in eval mode, those of virtual tokens left out; fp32. Of a span, those of both its ends."""
         import torch
 
         model.eval()
         with torch.no_grad():
-            logits = model(**self.inputs).logits.float()
-        return logits if self.attachment.head == "sequence-classification" else logits[:, -self.batch["labels"].shape[-1] :]
+            outputs = model(**self.inputs)
+        if self.attachment.head == "question-answering":
+            return torch.stack((outputs.start_logits, outputs.end_logits), dim=-1).float()
+        logits: torch.Tensor = outputs.logits.float()
+        return logits if self.attachment.new_head else logits[:, -self.batch["labels"].shape[-1] :]
 
     def loss(self, model: Any) -> torch.Tensor:
         """The method's training loss of the batch, in training mode and with the same dropout every time."""
@@ -154,7 +157,7 @@ class Trial:
 
     @property
     def _head(self) -> list[str]:
-        return head_modules(self.base) if self.attachment.head == "sequence-classification" else []
+        return head_modules(self.base) if self.attachment.new_head else []
 
     def _turned_off(self, model: Any) -> None:
         try:
@@ -204,8 +207,8 @@ class Trial:
         return loss
 
     def _generated(self, model: Any) -> None:
-        if self.attachment.head == "sequence-classification":
-            self._note("generates", None, "a classification model generates nothing")
+        if self.attachment.new_head:
+            self._note("generates", None, f"a model with the head {self.attachment.head} generates nothing")
             return
         self._compare_with_base("generates", difference_by_cache, model)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import UnknownName
 
 MODELS = ("decoder", "encoder", "seq2seq")
-DATA_SETS = ("wikitext", "glue/cola", "glue/sst2", "glue/mrpc", "glue/rte", "glue/stsb", "mmlu")
+DATA_SETS = ("wikitext", "glue/cola", "glue/sst2", "glue/mrpc", "glue/rte", "glue/stsb", "mmlu", "alpaca", "gsm8k", "metamathqa", "squad")
 FOLDER = Path(__file__).parent
 
 

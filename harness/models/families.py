@@ -124,6 +124,6 @@ def kind_of(model_type: str, architectures: list[str], is_encoder_decoder: bool)
         return FAMILIES[model_type].kind
     if is_encoder_decoder:
         return "encoder-decoder"
-    if any("MaskedLM" in name or "SequenceClassification" in name for name in architectures):
+    if any(part in name for name in architectures for part in ("MaskedLM", "SequenceClassification", "QuestionAnswering")):
         return "encoder"
     return "decoder"

@@ -46,7 +46,7 @@ def load_facts(config: ModelConfig, cache: Path) -> ModelFacts:
 def load_model(config: ModelConfig, head: Head, scheme: Scheme, device: str, cache: Path) -> PreTrainedModel:
     """The model on `device` (`cpu`, `cuda`), in eval mode, weights as `scheme` stores them.
 
-    A new classification head is initialised from torch's global seed. Raises HarnessError that says what is
+    A new task head is initialised from torch's global seed. Raises HarnessError that says what is
     missing (weights, safetensors, network), Unsupported where the architecture has no such head.
     """
     return load_telling_drawn(config, head, scheme, device, cache)[0]
@@ -82,6 +82,7 @@ def load_telling_drawn(
         model, info = auto_class(head).from_pretrained(place, output_loading_info=True, **arguments)
     except (OSError, ValueError, SafetensorError) as error:
         raise _clear(config, "model", error) from error
+    _refuse_a_random_base(model, info["missing_keys"], config)
     if isinstance(scheme, LayerByLayer):
         scheme.quantize_layers(model, _behind_base(model, head), device)
     scheme.settle(model)
@@ -107,7 +108,7 @@ def dtype_of(config: ModelConfig, head: Head, cache: Path) -> torch.dtype:
 
 
 def head_modules(model: PreTrainedModel) -> list[str]:
-    """Names of a classification model's top-level modules with weights outside its base: `classifier`, `score`, ..."""
+    """Names of the top-level modules with weights outside the base of a model with a new head: `classifier`, `score`, `qa_outputs`, ..."""
     return [
         name for name, child in model.named_children() if name != model.base_model_prefix and any(True for _ in child.parameters())
     ]
@@ -121,6 +122,7 @@ def auto_class(head: Head) -> Any:
         "causal-lm": transformers.AutoModelForCausalLM,
         "seq2seq-lm": transformers.AutoModelForSeq2SeqLM,
         "sequence-classification": transformers.AutoModelForSequenceClassification,
+        "question-answering": transformers.AutoModelForQuestionAnswering,
     }
     if head.kind not in classes:
         raise Unsupported(f"no loader for the head {head.kind!r}; known: {', '.join(classes)}")
@@ -129,7 +131,7 @@ def auto_class(head: Head) -> Any:
 
 def head_arguments(head: Head) -> dict[str, Any]:
     """What a configuration gets for this head."""
-    if head.kind != "sequence-classification":
+    if not head.new:
         return {}
     return {"num_labels": head.labels, "problem_type": head.problem_type}
 
@@ -144,6 +146,13 @@ def weights_place(config: ModelConfig, cache: Path) -> tuple[str, str | None]:
 
         return str(materialise(name, config, cache)), None
     return str(local_folder(config)), None
+
+
+def _refuse_a_random_base(model: PreTrainedModel, missing: Collection[str], config: ModelConfig) -> None:
+    """transformers 5.23 looks for a Llama under a span head where no checkpoint has it, and then draws all of it at random."""
+    base = [name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")]
+    if base and set(base) <= set(missing):
+        raise Unsupported(f"transformers' {type(model).__name__} finds none of the weights below its head in {config.source}")
 
 
 def _dtype(config: ModelConfig) -> Any:
@@ -166,7 +175,7 @@ def _skeleton(config: ModelConfig, head: Head, place: str, revision: str | None)
 
 def _behind_base(model: PreTrainedModel, head: Head) -> list[str]:
     """Names of the modules that turn hidden states into answers: the task head, or the output embeddings."""
-    if head.kind == "sequence-classification":
+    if head.new:
         return head_modules(model)
     output = model.get_output_embeddings()
     return [name for name, module in model.named_modules() if output is not None and module is output]

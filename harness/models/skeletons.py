@@ -95,7 +95,7 @@ def _anatomy(request: dict[str, Any]) -> dict[str, Any]:
         config = transformers.AutoConfig.for_model(values["model_type"], **(known | head_arguments(head)))
     with torch.device("meta"):
         model = auto_class(head).from_config(config, trust_remote_code=request["trust_remote_code"])
-    return anatomy_of(model, head_modules(model) if head.kind == "sequence-classification" else []).to_json()
+    return anatomy_of(model, head_modules(model) if head.new else []).to_json()
 
 
 def _anatomy_or_error(request: dict[str, Any]) -> dict[str, Any]:

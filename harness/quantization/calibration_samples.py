@@ -14,6 +14,7 @@ from harness.quantization.calibration import Calibration
 from harness.quantization.calibration_sets import MICRO, NAMED, TRAIN, NamedSet
 from harness.records.schema import CalibrationSeen
 from harness.tasks.base import Task, TaskContext
+from harness.tasks.perplexity.windows import drawn
 from harness.tasks.rows.readers import Request, read_columns
 from harness.tasks.rows.source import draw
 
@@ -88,20 +89,8 @@ def _window(tokens: Tokens, chance: random.Random, length: int) -> Tokens:
 def _from_documents(texts: Sequence[str], tokenizer: Any, calibration: Calibration, length: int) -> list[Tokens]:
     """A random window each of random documents that are longer than `length`, with replacement; where none is, the longest as they are."""
     chance = random.Random(calibration.seed)
-    short: dict[int, Tokens] = {}
-    samples: list[Tokens] = []
-    while len(samples) < calibration.samples:
-        if len(short) == len(texts):
-            return sorted(short.values(), key=len, reverse=True)[: calibration.samples]
-        index = chance.randint(0, len(texts) - 1)
-        if index in short:
-            continue
-        tokens = _tokens(tokenizer, texts[index])
-        if len(tokens) > length:
-            samples.append(_window(tokens, chance, length))
-        else:
-            short[index] = tokens
-    return samples
+    windows, short = drawn(texts, lambda text: _tokens(tokenizer, text), calibration.samples, length, chance)
+    return windows or sorted(short, key=len, reverse=True)[: calibration.samples]
 
 
 def _from_task(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.tasks.rows.columns import Text
+from harness.tasks.perplexity.text_sets import AS_PARQUET, C4, PTB, WIKITEXT2
 from harness.tasks.rows.source import DataSet
-from harness.tasks.wikitext2 import WIKITEXT2
 
 TRAIN = "train"
 
@@ -25,18 +24,6 @@ class NamedSet:
         """The column that holds the text."""
         return self.dataset.columns[0].name
 
-
-#: The first of 1,024 shards of the English part: all that the GPTQ code reads of it.
-C4 = DataSet(
-    name="c4", hub="allenai/c4", config="en", columns=(Text("text"),), folders=(("c4", "c4-new"), ("en",)),
-    hub_files={TRAIN: "en/c4-train.00000-of-01024.json.gz"},
-)  # fmt: skip
-#: Its own loading script is no longer run by `datasets`; the hub keeps what it gives as parquet, in a revision of that name.
-PTB = DataSet(
-    name="ptb", hub="ptb-text-only/ptb_text_only", config="penn_treebank", columns=(Text("sentence", aliases=("text",)),),
-    folders=(("ptb", "ptb-new", "ptb_text_only"), ("penn_treebank",)), hub_files={TRAIN: "penn_treebank/train/*.parquet"},
-)  # fmt: skip
-AS_PARQUET = "refs/convert/parquet"
 
 NAMED: dict[str, NamedSet] = {
     "wikitext2": NamedSet(WIKITEXT2, "\n\n"),

@@ -155,8 +155,8 @@ def _extent(wrapped: Any) -> dict[str, Any]:
 
 
 def _keep_head(job: QuantizationJob) -> None:
-    """Keeps a trained classification head: gptqmodel loads every model as a language model, without it."""
-    if not any(name.endswith("ForSequenceClassification") for name in _architectures(job)):
+    """Keeps a trained task head: gptqmodel loads every model as a language model, without it."""
+    if not any(name.endswith(("ForSequenceClassification", "ForQuestionAnswering")) for name in _architectures(job)):
         return
     from safetensors.torch import save_file
 
@@ -168,7 +168,7 @@ def _keep_head(job: QuantizationJob) -> None:
 
 
 def restore_head(model: PreTrainedModel, folder: Path) -> None:
-    """Puts the classification head that `pack` has kept into the loaded model; does nothing where there was none, or the model has another head."""
+    """Puts the task head that `pack` has kept into the loaded model; does nothing where there was none, or the model has another head."""
     from safetensors.torch import load_file
 
     if (folder / HEAD_FILE).is_file() and model.get_output_embeddings() is None:

@@ -18,7 +18,7 @@ When = Literal["before", "after", "merged", "merged-requantized"]
 Form = Literal["unmerged", "merged", "merged-requantized"]
 FORMS: tuple[Form, ...] = get_args(Form)  # in the order in which a cell makes them
 PhaseName = Literal[
-    "load", "quantize", "attach", "train", "evaluate", "generate", "merge", "probe",
+    "load", "quantize", "attach", "train", "evaluate_dev", "evaluate", "check", "generate", "merge", "probe",
     "evaluate_merged", "generate_merged", "requantize", "evaluate_requantized", "generate_requantized",
 ]  # fmt: skip
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
@@ -142,6 +142,14 @@ class Percentiles(Part):
     p99: float
 
 
+class DevValue(Part):
+    """One evaluation of the dev rows while training."""
+
+    step: int = Field(description="optimizer steps taken before it")
+    metric: str
+    value: float | None = Field(description="None: undefined on these rows")
+
+
 class Training(Part):
     """What the optimizer did. Rates are over the steps after warm-up; tokens are real ones, padding excluded."""
 
@@ -152,6 +160,9 @@ class Training(Part):
     samples_per_second: float | None = None
     step_ms: Percentiles | None = None
     final_loss: float | None = Field(default=None, description="mean loss of the last logging interval")
+    dev: list[DevValue] = Field(default_factory=list, description="the dev rows evaluated, in their order")
+    best_step: int | None = Field(default=None, description="the step at which the dev rows scored best, the first of equals: with load_best_model_at_end the model's after training")
+    stopped_early: bool | None = Field(default=None, description="whether early stopping ended it; None where it was not asked for")
     rank_allocation: dict[str, int] | None = Field(default=None, description="rank by module after training, of a method that shares ranks out (AdaLoRA)")
 
 

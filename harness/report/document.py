@@ -20,7 +20,7 @@ from harness.analysis.run import Run
 from harness.analysis.schemes import scheme_table
 from harness.analysis.table import Table, entries, name_columns
 from harness.analysis.tables import result_tables
-from harness.analysis.tuning import tuning_table
+from harness.analysis.tuning import forgetting_table, tuning_table
 from harness.report.plots import Figure, figures
 from harness.report.rank_maps import rank_figures
 
@@ -42,6 +42,7 @@ class Document:
     forms: Table | None
     results: tuple[Table, ...]
     tuning: Table | None
+    forgetting: Table | None
     cost: Table | None
     checked: tuple[CheckedClaim, ...]
     problems: Table | None
@@ -61,7 +62,7 @@ class Document:
     @property
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
-        parts = [self.answer, self.schemes, self.forms, *self.results, self.claims, self.tuning, self.cost, self.problems]
+        parts = [self.answer, self.schemes, self.forms, *self.results, self.claims, self.tuning, self.forgetting, self.cost, self.problems]
         parts += [*self.parts, self.notes, self.protocols, self.environment]
         return [table for table in parts if table is not None]
 
@@ -90,6 +91,7 @@ def document(run: Run) -> Document:
         forms=form_table(rows, order),
         results=tuple(result_tables(rows, layouts, order)),
         tuning=tuning_table(rows, order),
+        forgetting=forgetting_table(rows, order),
         cost=cost_table(rows, order),
         checked=tuple(check_claims(rows, run.suite.claims if run.suite else [])),
         problems=problem_table(rows),

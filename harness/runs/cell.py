@@ -39,6 +39,7 @@ class Life:
     tokenizer: Any = None
     head: Head | None = None
     training_set: TrainingSet | None = None
+    dev_set: TrainingSet | None = None  # the dev rows as rows to train on, of which the loss can be taken; None without any
     used: UsedRows = field(default_factory=UsedRows)
     base_scores: base_check.Scores | None = None  # of the untuned model's first items; None where nothing can be turned off
     steps: int | None = None
@@ -73,7 +74,7 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
     Raises whatever ends the cell early; what was measured until then has been reported.
     """
     life = Life(cell, folder, device, SharedEvaluations(shared), cache_folder(), report)
-    meter = PhaseMeter(device, lambda phase, at: report(PhaseStarted(phase, at)), lambda reading: report(PhaseEnded(reading)))
+    meter = PhaseMeter(device, lambda phase, at: report(PhaseStarted(phase, at, meter.interrupts)), lambda reading: report(PhaseEnded(reading)))
 
     @contextmanager
     def phase(name: PhaseName) -> Iterator[None]:
@@ -124,14 +125,14 @@ def _tune(life: Life, phase: forms.Phase) -> None:
     """From the untuned model to the measured forms of the tuned one."""
     can_be_turned_off = base_check.due(life)
     if can_be_turned_off:
-        with phase("evaluate"):
+        with phase("check"):
             base_check.before(life)
     with phase("attach"):
         attach.run(life)
     with phase("train"):
-        train.run(life)
+        train.run(life, phase)
     train.save(life)
     if can_be_turned_off:
-        with phase("evaluate"):
+        with phase("check"):
             base_check.after(life)
     forms.run(life, phase)

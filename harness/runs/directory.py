@@ -16,6 +16,7 @@ from harness.records.schema import Environment, Part
 from harness.records.store import RecordStore, write_atomically
 from harness.runs.lock import HOLDER, LOCK, locked
 from harness.runs.resume import is_finished
+from harness.suite.identity import is_current
 
 RUN = "run.json"
 
@@ -43,12 +44,20 @@ def choose(facts: RunFacts, out: Path | None, results: Path, fresh: bool) -> Pat
     (unless `fresh`) that plans some of the same cells, else a new one named by the time. Writes nothing."""
     if out is not None:
         return out
+    for run, found in _runs_like(facts, results) if not fresh else ():
+        if not set(found.planned).isdisjoint(facts.planned) and not _all_finished(RecordStore(run), found.planned):
+            return run
     folder = results / facts.suite
-    if not fresh and folder.is_dir():
-        for run in sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True):
-            if _can_go_on(run, facts):
-                return run
     return _unused(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+
+
+def outdated(facts: RunFacts, results: Path) -> Path | None:
+    """The newest unfinished run of the same suite, profile and device whose cells have ids of another version, where it is the
+    newest of all: `choose` cannot go on with it."""
+    for run, found in _runs_like(facts, results):
+        older = bool(found.planned) and not any(is_current(id_) for id_ in found.planned)
+        return run if older and not _all_finished(RecordStore(run), found.planned) else None
+    return None
 
 
 @contextmanager
@@ -107,11 +116,13 @@ def _facts(run: Path) -> RunFacts | None:
         return None
 
 
-def _can_go_on(run: Path, facts: RunFacts) -> bool:
-    found = _facts(run)
-    if found is None or (found.suite, found.profile, found.device) != (facts.suite, facts.profile, facts.device):
-        return False
-    return not set(found.planned).isdisjoint(facts.planned) and not _all_finished(RecordStore(run), found.planned)
+def _runs_like(facts: RunFacts, results: Path) -> Iterator[tuple[Path, RunFacts]]:
+    """The runs of the same suite, profile and device, the newest first."""
+    folder = results / facts.suite
+    for run in sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True) if folder.is_dir() else ():
+        found = _facts(run)
+        if found is not None and (found.suite, found.profile, found.device) == (facts.suite, facts.profile, facts.device):
+            yield run, found
 
 
 def _all_finished(store: RecordStore, planned: Iterable[str]) -> bool:

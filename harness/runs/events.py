@@ -11,10 +11,11 @@ from harness.records.schema import CellResult, Outcome, PhaseName
 
 @dataclass(frozen=True)
 class PhaseStarted:
-    """A phase began at `at` (time.monotonic() seconds)."""
+    """A phase began at `at` (time.monotonic() seconds). interrupts: within another one, or that goes on after it."""
 
     phase: PhaseName
     at: float
+    interrupts: bool = False
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ def _import_all() -> None:
     import transformers.models.t5.modeling_t5  # noqa: F401
     from transformers import (  # noqa: F401
         AutoModelForCausalLM,
+        AutoModelForQuestionAnswering,
         AutoModelForSeq2SeqLM,
         AutoModelForSequenceClassification,
         AutoTokenizer,

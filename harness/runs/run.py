@@ -13,12 +13,13 @@ from harness.measure.environment import environment, machine
 from harness.records.schema import Environment, Record, Status
 from harness.records.store import RecordStore
 from harness.runs.assemble import record_of, unsupported_record
-from harness.runs.directory import Contents, RunFacts, choose, opened
+from harness.runs.directory import Contents, RunFacts, choose, opened, outdated
 from harness.runs.events import Event
 from harness.runs.executors.base import EXECUTORS, Execution, Executor, Work
 from harness.runs.resume import remaining, select, set_aside
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
+from harness.suite.identity import IDENTITY_VERSION, is_current
 from harness.suite.load import resolved_yaml
 from harness.suite.plan import make_plan
 from harness.suite.schema import Suite
@@ -89,11 +90,13 @@ def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary
     facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned=[cell.id for cell in plan.cells])
     contents = Contents(facts, resolved_yaml(suite), environment(device))
     run = choose(facts, options.out, options.results, options.fresh)
+    left_behind = outdated(facts, options.results) if options.out is None and not options.fresh else None
     stop = Stop()
     try:
         with stop.on_signals(), opened(run, contents) as store:
             for problem in plan.problems:
                 display.note(str(problem))
+            _announce_outdated(left_behind, display)
             _announce_superseded(set_aside(store, plan.cells), display)
             recorder = Recorder(run, store, contents.environment, display, options.jobs, len(selected))
             recorder.go_on(selected, options.fresh, executor, stop)
@@ -160,5 +163,16 @@ class Recorder:
 
 
 def _announce_superseded(ids: Sequence[str], display: Display) -> None:
-    if ids:
-        display.note(f"{len(ids)} records of cells that the suite no longer has were moved to superseded/")
+    older = [id_ for id_ in ids if not is_current(id_)]
+    if older:
+        display.note(
+            f"{len(older)} records were made by a harness whose cells had other ids ({older[0].partition('-')[0]}-..., now c{IDENTITY_VERSION}-...), "
+            "because they meant something else: they were moved to superseded/, and their cells run again"
+        )
+    if len(ids) > len(older):
+        display.note(f"{len(ids) - len(older)} records of cells that the suite no longer has were moved to superseded/")
+
+
+def _announce_outdated(run: Path | None, display: Display) -> None:
+    if run is not None:
+        display.note(f"{run} is not finished, and cannot go on: its cells' ids are of another version of the harness; they run anew here")

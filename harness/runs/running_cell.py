@@ -13,12 +13,13 @@ from pathlib import Path
 
 from harness.errors import HarnessError, StorageError
 from harness.measure.phases import PhaseReading
-from harness.records.schema import CellResult, Outcome, PhaseName
+from harness.records.schema import CellResult, Outcome
 from harness.runs import forkserver
 from harness.runs.events import Ended, Event, PhaseEnded, PhaseStarted, ResultSoFar
 from harness.runs.executors.base import Execution, Work
 from harness.runs.oom_kills import OomKills
 from harness.runs.outcomes import outcome_of_exit, outcome_of_timeout
+from harness.runs.phase_time import PhaseTime
 from harness.runs.process_tree import signal_tree
 from harness.runs.worker import Order, watch, work
 from harness.suite.cell import Cell
@@ -42,8 +43,7 @@ class RunningCell:
         self._readings: list[PhaseReading] = []
         self._result = CellResult()
         self._outcome: Outcome | None = None
-        self._phase: PhaseName | None = None
-        self._phase_started: float | None = None
+        self._phase = PhaseTime()
         self._kill_at: float | None = None
         folder = _fresh(given.folder(cell))
         self._telemetry = folder / "telemetry.parquet"
@@ -86,10 +86,10 @@ class RunningCell:
 
     def _remember(self, event: Event) -> None:
         if isinstance(event, PhaseStarted):
-            self._phase, self._phase_started = event.phase, event.at
+            self._phase.started(event)
         elif isinstance(event, PhaseEnded):
             self._readings.append(event.reading)
-            self._phase_started = None
+            self._phase.ended(event.reading)
         elif isinstance(event, ResultSoFar):
             self._result = event.result
         elif isinstance(event, Ended) and self._outcome is None:
@@ -117,7 +117,7 @@ class RunningCell:
             return
         for at, limit, seconds in sorted(self._limits()):
             if now >= at:
-                self._outcome = outcome_of_timeout(limit, seconds, self._phase)
+                self._outcome = outcome_of_timeout(limit, seconds, self._phase.current)
                 self.end()
                 return
 
@@ -125,9 +125,9 @@ class RunningCell:
         limits, found = self.cell.config.limits, []
         if limits.cell_seconds is not None:
             found.append((self._began + limits.cell_seconds, "limits.cell_seconds", limits.cell_seconds))
-        if self._phase is not None and self._phase_started is not None and self._phase in limits.phase_seconds:
-            seconds = limits.phase_seconds[self._phase]
-            found.append((self._phase_started + seconds, f"limits.phase_seconds.{self._phase}", seconds))
+        at, phase = self._phase.deadline(limits.phase_seconds), self._phase.current
+        if at is not None and phase is not None:
+            found.append((at, f"limits.phase_seconds.{phase}", limits.phase_seconds[phase]))
         return found
 
     def end(self) -> None:
@@ -174,14 +174,14 @@ class RunningCell:
 
     def _close_phase(self) -> None:
         """The phase that the cell died in ends with it: the sampler saw what the cell can no longer tell."""
-        if self._phase is not None and self._phase_started is not None:
-            self._readings.append(PhaseReading(self._phase, self._phase_started, time.monotonic()))
-            self._phase_started = None
+        if self._phase.current is not None and self._phase.since is not None:
+            self._readings.append(PhaseReading(self._phase.current, self._phase.since, time.monotonic()))
+            self._phase.since = None
 
     def _unspoken_outcome(self, server_lives: bool) -> Outcome:
         code = self.process.exitcode if server_lives else None
         killed_for_memory = code in (None, -signal.SIGKILL) and self._oom_kills.claim(self._kills_before)
-        return outcome_of_exit(code, self._phase, killed_for_memory)
+        return outcome_of_exit(code, self._phase.current, killed_for_memory)
 
     def _close(self) -> None:
         self.events.close()

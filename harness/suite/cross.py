@@ -11,6 +11,7 @@ from harness.models.base import ModelConfig
 from harness.quantization.base import Scheme
 from harness.suite.cell import Cell, CellConfig, Labels
 from harness.suite.check import Checked
+from harness.suite.choosing import unchoosable
 from harness.suite.exclude import Exclusions
 from harness.suite.forms import formless
 from harness.suite.identity import Identities, canonical, cell_id, untuned_id
@@ -58,7 +59,7 @@ class Cross:
         suite, facts = self._suite, self._checked.facts[model_at]
         asked, evaluations, unasked = self._support.adapted(method.config, task.config, task.entry.evaluations)
         config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits, evaluations)
-        reason = self._support.reason(facts, scheme.config, method.config, asked, evaluations) or unasked or formless(config)
+        reason = self._support.reason(facts, scheme.config, method.config, asked, evaluations) or unasked or formless(config) or unchoosable(config)
         chosen, unreachable = self._sizes.fit(model.config, facts, scheme.config, method.config, asked) if reason is None else (None, None)
         reason = reason or unreachable
         head_is_random = reason is not None or self._support.random_head(facts, asked)

@@ -56,7 +56,7 @@ MODELS = Axis("models", "source", ModelConfig, None, places=(PlaceKey(("source",
 CALIBRATION_PLACES = (PlaceKey(("calibration", "file"), absolute), PlaceKey(("calibration", "data"), resolved_data))
 QUANTIZATION: Axis[Scheme] = Axis("quantization", "scheme", Scheme, SCHEMES, default="none", places=CALIBRATION_PLACES)
 METHOD_AXIS: Axis[Method] = Axis("methods", "method", Method, METHODS)
-TASK_AXIS: Axis[Task] = Axis("tasks", "task", Task, TASKS, places=(PlaceKey(("data",), resolved_data),))
+TASK_AXIS: Axis[Task] = Axis("tasks", "task", Task, TASKS, places=(PlaceKey(("data",), resolved_data), PlaceKey(("include_path",), absolute)))
 AXES: tuple[Axis[Any], ...] = (MODELS, QUANTIZATION, METHOD_AXIS, TASK_AXIS)
 
 #: Keys of a task's entry that list other tasks: evaluated in its place, and beside it.
@@ -168,7 +168,8 @@ class _Reader(Generic[C]):
 
     def _class(self, mapping: MappingNode) -> type[C] | None:
         name = mapping.values[self.axis.kind]
-        at = next(((key,) for key in (self.axis.kind, "id") if key in mapping.key_places), ())
+        written_as = [key for key in (self.axis.kind, "train", "id") if key in mapping.key_places and (key != "train" or key not in mapping.values)]
+        at = (written_as[0],) if written_as else ()
         if not (isinstance(name, ScalarNode) and isinstance(name.value, str)):
             self._refuse(at, f"expected the name of a {self.axis.kind}, found {described(name)}")
             return None
@@ -211,9 +212,7 @@ def _trained_on(node: MappingNode) -> MappingNode:
     name = node.values["train"]
     if not (isinstance(name, ScalarNode) and isinstance(name.value, str)):
         return node
-    values = {"task" if key == "train" else key: value for key, value in node.values.items()}
-    places = {"task" if key == "train" else key: place for key, place in node.key_places.items()}
-    return MappingNode(node.place, values, places)
+    return MappingNode(node.place, {"task" if key == "train" else key: value for key, value in node.values.items()}, node.key_places)
 
 
 def derived_model_id(source: str) -> str:

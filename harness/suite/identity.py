@@ -22,7 +22,8 @@ from harness.suite.sweep import EVALUATION_SETTINGS
 from harness.tasks.base import Task
 
 #: Changed whenever the hash is taken over something else, so that old runs are told apart instead of orphaned.
-IDENTITY_VERSION = 1
+#: 2: rows are drawn class by class.
+IDENTITY_VERSION = 2
 
 
 class Identities:
@@ -80,7 +81,7 @@ class Identities:
 
 
 def cell_id(config: CellConfig, seed: int, identities: Identities) -> str:
-    """`c1-` and 16 hexadecimal digits; a cell that trains nothing is not told apart by training settings."""
+    """`c2-` and 16 hexadecimal digits; a cell that trains nothing is not told apart by training settings."""
     train = identities.text(config.train) if config.method.tunes else identities.evaluation_text(config.train)
     parts = {name: identities.text(getattr(config, name)) for name in ("model", "scheme", "method", "task", "measure", "limits")}
     if config.evaluations != OWN:  # came later: cells that evaluate their own task keep their ids
@@ -89,12 +90,17 @@ def cell_id(config: CellConfig, seed: int, identities: Identities) -> str:
 
 
 def untuned_id(config: CellConfig, evaluated: Task, seed: int | None, identities: Identities) -> str:
-    """The id of an evaluation before training, `u1-` and 16 digits. seed: None where the head is not random.
+    """The id of an evaluation before training, `u2-` and 16 digits. seed: None where the head is not random.
 
     A model that is quantized after tuning is not quantized yet: it shares the evaluation with cells that do not quantize.
     """
     parts = {name: identities.text(part) for name, part in (("model", config.model), ("scheme", config.scheme.while_tuning), ("task", evaluated))}
     return _digest("u", parts | {"train": identities.evaluation_text(config.train), "seed": str(seed)})
+
+
+def is_current(id_: str) -> bool:
+    """Whether an id was made as ids are now; cells of another version have other ids, whatever they are."""
+    return id_[1:].startswith(f"{IDENTITY_VERSION}-")
 
 
 def canonical(values: Any) -> str:

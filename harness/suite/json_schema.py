@@ -7,12 +7,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.fields import Config, OpenConfig
-from harness.suite.entries import AXES, SOURCES, Axis
+from harness.suite.entries import AXES, SOURCES, TASK_AXIS, Axis
 from harness.suite.ids import MAX_LENGTH
 from harness.suite.schema import Sections
 from harness.suite.settings import TrainSettings
 
 _REFERENCE = "#/$defs/{model}"
+
+#: What only the entry of a task has: other tasks, which in turn list none.
+_EVALUATIONS = {
+    "evaluate": {"type": "array", "minItems": 1, "items": {"$ref": _REFERENCE.format(model="task")}, "description": "tasks evaluated in this one's place"},
+    "also": {"type": "array", "minItems": 1, "items": {"$ref": _REFERENCE.format(model="task")}, "description": "tasks evaluated beside this one, before training and after it"},
+}  # fmt: skip
 
 
 def suite_schema() -> dict[str, Any]:
@@ -24,6 +30,8 @@ def suite_schema() -> dict[str, Any]:
     definitions["TrainSettings"] = train
     for axis in AXES:
         items = _entry_schema(axis, definitions, train_reference)
+        if axis is TASK_AXIS:  # which a task's entry refers to
+            definitions["task"], items = items, {"$ref": _REFERENCE.format(model="task")}
         schema["properties"][axis.key] = {"type": "array", "minItems": 1, "items": items}
     schema["properties"] |= {
         "sweep": {
@@ -44,6 +52,8 @@ def suite_schema() -> dict[str, Any]:
 def _entry_schema(axis: Axis[Any], definitions: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
     """A name alone, or a mapping with the fields of the class of that name."""
     beside = {"id": {"type": "string", "maxLength": MAX_LENGTH}, "train": train}
+    if axis is TASK_AXIS:
+        beside |= _EVALUATIONS
     if axis.registry is None:
         pattern = f"^({'|'.join(SOURCES)})."
         model = _entry_definition(axis, axis.base, {axis.kind: {"type": "string", "pattern": pattern}} | beside, definitions)
@@ -51,10 +61,16 @@ def _entry_schema(axis: Axis[Any], definitions: dict[str, Any], train: dict[str,
     by_class: dict[type[Config], list[str]] = {}
     for name, cls in axis.registry.items():
         by_class.setdefault(cls, []).append(name)
-    mappings = [
-        _entry_definition(axis, cls, {axis.kind: {"enum": names}} | beside, definitions) for cls, names in by_class.items()
-    ]
-    return {"anyOf": [{"enum": axis.registry.names()}, *mappings]}
+    mappings = [_entry_definition(axis, cls, {axis.kind: _named(names)} | beside, definitions) for cls, names in by_class.items()]
+    return {"anyOf": [_named(axis.registry.names()), *mappings]}
+
+
+def _named(names: list[str]) -> dict[str, Any]:
+    """One of the registered names, or what begins with one that stands for many (`lm-eval:*`)."""
+    arms: list[dict[str, Any]] = [{"type": "string", "pattern": f"^{name.removesuffix('*')}."} for name in names if name.endswith(":*")]
+    whole = [name for name in names if not name.endswith(":*")]
+    arms += [{"enum": whole}] if whole else []
+    return arms[0] if len(arms) == 1 else {"anyOf": arms}
 
 
 def _entry_definition(

@@ -18,8 +18,12 @@ class TrainSettings(OpenConfig):
 
     The fields declared here have a default of ours; every other TrainingArguments name of the installed
     transformers may be given too and is handed over verbatim. What the harness itself decides (output_dir,
-    seed, evaluation, saving, reporting) is refused.
+    seed, saving, reporting) is refused. Early stopping and the best state are ours, under transformers' names.
     """
+
+    OURS: ClassVar[frozenset[str]] = frozenset({
+        "max_length", "eval_steps", "metric_for_best_model", "load_best_model_at_end", "early_stopping_patience", "early_stopping_threshold",
+    })  # fmt: skip
 
     max_length: int = identity(256, ge=1, description="longest training and classification input in tokens, at most the model's context; ours, not transformers'")
     num_train_epochs: float = identity(3.0, gt=0, description="passes over the training rows, unless max_steps is given")
@@ -36,6 +40,11 @@ class TrainSettings(OpenConfig):
     bf16: bool = identity(False, description="autocast to bfloat16 in training")
     fp16: bool = identity(False, description="autocast to float16 with loss scaling in training")
     gradient_checkpointing: bool = identity(False, description="recompute activations in the backward pass")
+    eval_steps: int | None = identity(None, ge=1, description="optimizer steps between two evaluations of the dev rows, where the task has any; null: every epoch")
+    metric_for_best_model: str | None = identity(None, description="the metric of dev rows that says which state is best; null: the task's first, `loss` where it has none")
+    load_best_model_at_end: bool = identity(False, description="go on after training with the state that scored best on the dev rows, not with the last one")
+    early_stopping_patience: int | None = identity(None, ge=1, description="stop after this many evaluations of the dev rows in a row that are no better than the best; null: never")
+    early_stopping_threshold: float = identity(0.0, ge=0, description="by how much an evaluation must be better to count as better for the patience")
     logging_steps: int = runtime(10, ge=1, description="optimizer steps between two losses in training.jsonl")
 
     @classmethod

@@ -60,7 +60,7 @@ class Support:
         """Whether the model gets a freshly initialised head for the task; assumed where the model is not known."""
         if facts is None:
             return True
-        return self._once(lambda: task.head(facts).kind == "sequence-classification", "head", facts, task)
+        return self._once(lambda: task.head(facts).new, "head", facts, task)
 
     def _unmet(self, needs: Needs, facts: ModelFacts | None) -> str | None:
         key = (needs, facts)

@@ -16,10 +16,11 @@ DECIDED_BY_THE_HARNESS: Mapping[str, tuple[str, ...]] = {
         "output_dir", "overwrite_output_dir", "logging_dir", "run_name", "project", "trackio_*",
     ),
     "the suite's seeds axis says it": ("seed", "data_seed"),
-    "the cell evaluates before and after training, not within": (
-        "do_*", "eval_*", "prediction_loss_only", "batch_eval_metrics", "include_for_metrics",
-        "load_best_model_at_end", "metric_for_best_model", "greater_is_better",
+    "the cell evaluates before and after training; dev rows within, every eval_steps steps or every epoch": (
+        "do_*", "eval_strategy", "eval_delay", "eval_on_start", "eval_do_*", "eval_use_*", "eval_accumulation_steps",
+        "prediction_loss_only", "batch_eval_metrics", "include_for_metrics",
     ),
+    "every metric says so itself": ("greater_is_better",),
     "evaluation runs in the model entry's dtype": ("bf16_full_eval", "fp16_full_eval"),
     "the method's weights are saved once, after training": (
         "save_*", "push_to_hub", "hub_*", "enable_jit_checkpoint",

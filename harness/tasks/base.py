@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import model_validator
+
 from harness.errors import Unsupported
 from harness.fields import Config, identity, runtime
 from harness.needs import ModelFacts, Needs
@@ -20,19 +22,25 @@ if TYPE_CHECKING:
 
 TASKS: Registry[Task]
 IGNORED_LABEL = -100  # torch's cross-entropy skips it
+NEW_HEADS = ("sequence-classification", "question-answering")  # made for the task: drawn by the seed, tuned and saved by every method
 CHOICE_KEYS = ("question", "right")  # what a batch with choices holds beside what the model reads
 
 
 @dataclass(frozen=True)
 class Head:
-    """What the model must end in: `causal-lm`, `seq2seq-lm` or `sequence-classification`.
+    """What the model must end in: `causal-lm`, `seq2seq-lm`, `sequence-classification` or `question-answering` (a span's two ends).
 
-    labels: number of classes (1 with problem_type `regression`); None for language-model heads.
+    labels: number of outputs: classes (1 with problem_type `regression`), 2 for a span; None for language-model heads.
     """
 
     kind: str
     labels: int | None = None
     problem_type: str | None = None
+
+    @property
+    def new(self) -> bool:
+        """Whether no checkpoint has it, so that it begins at random."""
+        return self.kind in NEW_HEADS
 
     def __str__(self) -> str:
         return self.kind + (f" with {self.labels} outputs" if self.labels else "")
@@ -44,7 +52,8 @@ class TaskContext:
 
     max_length: longest training or classification input in tokens (the suite's train.max_length, never more
     than the model's context). choices: training rows are to carry every answer, as TrainingSet says; asked only of
-    tasks that have them. progress(done, total): call it while evaluating. notes: append whatever the
+    tasks that have them. dev: `training_set` and `evaluate` are asked of the dev rows, in place of those trained on and those
+    of the evaluation splits. progress(done, total): call it while evaluating. notes: append whatever the
     record must tell (rows dropped, prompts that did not fit, ...). used: which rows were read, for the record.
     """
 
@@ -54,6 +63,7 @@ class TaskContext:
     eval_batch_size: int
     seed: int
     choices: bool = False
+    dev: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
     notes: list[str] = field(default_factory=list)
     used: UsedRows = field(default_factory=UsedRows)
@@ -67,7 +77,8 @@ class TaskContext:
 @dataclass(frozen=True)
 class TrainingSet:
     """What the Trainer gets. rows: a list-like of dicts with `input_ids`, ... ; collator: rows -> padded tensors
-    (must contain `attention_mask` and `labels`; labels -100 where no loss is taken).
+    (must contain `attention_mask` and `labels`; labels -100 where no loss is taken; for a span `start_positions` and `end_positions`
+    in place of `labels`).
 
     With choices, a row is a question and becomes as many rows of the batch as it has answers. The batch then also
     holds `question`, shape (answers,): the number of the question within the batch, and `right`, shape (questions,):
@@ -89,6 +100,9 @@ class Task(Config):
     data: str = identity("hub", description="`hub` (the data set's usual name), `micro`, or a folder with files of the same columns")
     data_revision: str | None = identity(None, description="revision of the hub data set; null: its default branch")
     max_train_samples: int | None = identity(None, ge=1, description="train on this many rows, drawn by the seed")
+    max_dev_samples: int | None = identity(None, ge=1, description="keep this many rows of the training split to choose a checkpoint by, drawn by the seed; null: none")
+    dev_from: Literal["rest", "budget"] = identity("rest", description="whether dev rows come beside max_train_samples (`rest`), or are counted in it (`budget`)")
+    stratified: bool = identity(True, description="draw rows class by class, so that each has its share; of tasks without classes rows are drawn from all alike")
     max_eval_samples: int | None = identity(None, ge=1, description="evaluate on the first this many rows")
     leakage: Literal["report", "refuse"] = runtime("report", description="rows evaluated that are also trained on: `report` them in the record, or `refuse` to train")
 
@@ -96,6 +110,13 @@ class Task(Config):
     trainable: ClassVar[bool] = True
     evaluates: ClassVar[bool] = True
     has_choices: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _room_beside_dev_rows(self) -> Task:
+        dev, train = self.max_dev_samples, self.max_train_samples
+        if self.dev_from == "budget" and dev is not None and train is not None and dev >= train:
+            raise ValueError(f"max_dev_samples: {dev} of the {train} rows of max_train_samples leave none to train on")
+        return self
 
     def head(self, model: ModelFacts) -> Head:
         """The head that this task needs on that model."""
@@ -108,6 +129,11 @@ class Task(Config):
     def label_words(self) -> tuple[str, ...] | None:
         """What the classes are called, in the order of their labels; None where there are no classes."""
         return None
+
+    def dev_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that `evaluate` gives of dev rows, the one that chooses unless another is asked for first;
+        empty where only the loss can choose."""
+        return ()
 
     def with_shots(self, shots: int) -> Task:
         """The same task asked with that many solved examples before each question; raises Unsupported where it asks nothing."""

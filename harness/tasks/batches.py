@@ -95,30 +95,37 @@ def declare_padding(model: Any, pad_token_id: int) -> None:
         config.pad_token_id = pad_token_id
 
 
-def in_batches(lengths: Sequence[int], context: TaskContext, evaluate: Callable[[list[int]], None]) -> None:
+def in_batches(lengths: Sequence[int], context: TaskContext, evaluate: Callable[[list[int]], None], groups: Sequence[int] | None = None) -> None:
     """Calls evaluate(indices) until every index of `lengths` was in one batch, items of like lengths together.
 
     Longest first, so that memory runs out at once or never. The first batch has context.eval_batch_size items; later ones
     hold as many tokens, padding included, hence more items the shorter they are (at most MOST_TIMES as many). Where memory
     runs out, the batch is halved and so is every later one, which the notes say; a single item that does not fit raises.
+    groups: of each item the group that it is in; a batch holds items of one group alone, and groups follow each other.
     evaluate must leave nothing behind when it raises. Progress is told after each batch.
     """
-    waiting = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    group = [0] * len(lengths) if groups is None else groups
+    longest: dict[int, int] = {}
+    for number, length in zip(group, lengths, strict=True):
+        longest[number] = max(longest.get(number, 0), length)
+    waiting = sorted(range(len(lengths)), key=lambda index: (-longest[group[index]], group[index], -lengths[index]))
     items, done = context.eval_batch_size, 0
     tokens = items * max(lengths, default=1)
     while waiting:
         length = max(lengths[waiting[0]], 1)
-        count = max(1, min(tokens // length, MOST_TIMES * items))
+        most = max(1, min(tokens // length, MOST_TIMES * items))
+        together = group[waiting[0]]
+        batch = [index for index in waiting[:most] if group[index] == together]  # those of a group are neighbours
         try:
-            evaluate(waiting[:count])
+            evaluate(batch)
         except (RuntimeError, MemoryError) as error:
-            count = min(count, len(waiting))
+            count = len(batch)
             if count == 1 or not out_of_memory(error):
                 raise
             tokens, items = count // 2 * length, max(1, items // 2)
         else:
-            done += len(waiting[:count])
-            waiting = waiting[count:]
+            done += len(batch)
+            waiting = waiting[len(batch) :]
             context.progress(done, len(lengths))
             continue
         free_memory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from harness.needs import ModelFacts
 from harness.quantities import quantity
 from harness.records.schema import Metric
 from harness.tasks.base import Task, TaskContext
-from harness.tasks.rows.columns import Text, Texts
+from harness.tasks.rows.columns import Label, Text, Texts
 from harness.tasks.rows.source import DataSet, Rows, Source
+from harness.tasks.rows.subsets import Carved, carve
 
 
 class BenchmarkTask(Task):
@@ -68,18 +70,62 @@ class BenchmarkTask(Task):
         part = "" if self.max_eval_samples is None else f"+first-{self.max_eval_samples}-{items}"
         return base + ("@micro" if self.data == "micro" else "") + part
 
+    def loaded(self, split: str, context: TaskContext) -> Rows:
+        """All rows of a split that the task can use; whoever leaves some out notes how many. Raises DataError."""
+        return self.source().load(split)
+
     def evaluation_rows(self, split: str, context: TaskContext) -> Rows:
-        """The rows of a split that are evaluated: all, or the first max_eval_samples. Raises DataError."""
-        rows = self.source().load(split).first(self.max_eval_samples)
+        """The rows of a split that are evaluated: all, or the first max_eval_samples; of dev rows, all. Raises DataError."""
+        if context.dev:
+            return self.training_rows(context)
+        rows = self.first_rows(self.loaded(split, context))
         context.used.see("evaluation", self.task, split, rows.columns, map(self.input_text, rows))
         return rows
 
+    def first_rows(self, rows: Rows) -> Rows:
+        """Of the rows of an evaluation split those that are evaluated: all, or the first max_eval_samples."""
+        return rows.first(self.max_eval_samples)
+
+    def splits_evaluated(self, context: TaskContext) -> tuple[str, ...]:
+        """The splits that `evaluate` takes metrics on: of dev rows the training split alone."""
+        return (self.training_split(),) if context.dev else self.evaluation_splits()
+
     def training_rows(self, context: TaskContext) -> Rows:
-        """The rows trained on: all, or max_train_samples drawn by the seed. Raises DataError."""
+        """The rows trained on: all but the dev rows, or max_train_samples of them drawn by the seed; the dev rows themselves
+        where the context asks for these. Raises DataError."""
         split = self.training_split()
-        rows = self.source().load(split).drawn(self.max_train_samples, context.seed)
-        context.used.see("training", self.task, split, rows.columns, map(self.input_text, rows))
-        return rows
+        rows = self.loaded(split, context)
+        carved = self.carved(len(rows), context, self.strata(rows) if self.stratified else None)
+        training = rows.take(carved.training)
+        context.used.see("training", self.task, split, training.columns, map(self.input_text, training))
+        if not carved.dev:
+            assert not context.dev, "max_dev_samples says how many"
+            return training
+        dev = rows.take(carved.dev)
+        context.used.see("dev", self.task, split, dev.columns, map(self.input_text, dev))
+        return dev if context.dev else training
+
+    def strata(self, rows: Rows) -> Sequence[Hashable] | None:
+        """The class of each row, by which rows are drawn; None where rows have no class. By default the label, where it is one."""
+        has_classes = any(isinstance(column, Label) and column.name == "label" for column in self.dataset().columns)
+        return rows["label"] if has_classes else None
+
+    def carved(self, total: int, context: TaskContext, strata: Sequence[Hashable] | None = None) -> Carved:
+        """Which of `total` rows are trained on, and which are the dev rows; notes where there are fewer than asked for.
+
+        Raises DataError where the dev rows leave too few.
+        """
+        dev, wanted = self.max_dev_samples or 0, self.max_train_samples
+        if wanted is not None and self.dev_from == "budget":
+            wanted -= dev
+        try:
+            carved = carve(total, context.seed, training=wanted, dev=dev, strata=strata)
+        except DataError as error:
+            raise DataError(f"{self.task}, split {self.training_split()}: {error}") from error
+        if wanted is not None and len(carved.training) < wanted:
+            beside = f" beside {dev:,} dev rows" if dev else ""
+            context.note(f"max_train_samples: {wanted:,} rows were asked for, and {self.training_split()} has {len(carved.training):,}{beside}")
+        return carved
 
     def input_text(self, row: dict[str, Any]) -> str:
         """What a row asks, without its answer: a row evaluated that asks what one trained on does is leakage. By default all

@@ -15,9 +15,9 @@ def tokenized_sentences(columns: list[list[str]], context: TaskContext) -> list[
     """One row per item: `input_ids`, and `token_type_ids` for encoders that have them.
 
     columns: one list of sentences, or two for pairs. Special tokens are the tokenizer's own; what is longer than
-    max_length loses tokens from the end of the longer sentence. A decoder's tokenizer has nothing between the
-    two of a pair, so there the second starts with a line break; an encoder-decoder's row ends in the
-    end-of-text token, at which its head reads.
+    max_length loses tokens from the end of the longer sentence, and the notes count such rows. A decoder's tokenizer
+    has nothing between the two of a pair, so there the second starts with a line break; an encoder-decoder's row
+    ends in the end-of-text token, at which its head reads.
     """
     import numpy as np
 
@@ -26,13 +26,29 @@ def tokenized_sentences(columns: list[list[str]], context: TaskContext) -> list[
         columns = [columns[0], ["\n" + sentence for sentence in columns[1]]]
     encoded = tokenizer(*columns, truncation="longest_first", max_length=context.max_length, return_attention_mask=False)
     ids = encoded["input_ids"]
+    cut = _cut(encoded, columns, context)
     if kind == "encoder-decoder":
-        ids = [_ended(row, tokenizer.eos_token_id, context.max_length) for row in ids]
+        ended = [_ended(row, tokenizer.eos_token_id, context.max_length) for row in ids]
+        cut |= {index for index, (before, after) in enumerate(zip(ids, ended, strict=True)) if len(after) == len(before) and after != before}
+        ids = ended
+    if cut:
+        context.note(f"{len(cut)} of {len(ids)} rows were longer than max_length ({context.max_length} tokens) and lost tokens from the end of the longer sentence")
     rows: list[dict[str, Any]] = [{"input_ids": np.asarray(row, dtype=np.int32)} for row in ids]
     if kind == "encoder" and "token_type_ids" in encoded:
         for row, types in zip(rows, encoded["token_type_ids"], strict=True):
             row["token_type_ids"] = np.asarray(types, dtype=np.int8)
     return rows
+
+
+def _cut(encoded: Any, columns: list[list[str]], context: TaskContext) -> set[int]:
+    """The rows that truncation shortened."""
+    if encoded.encodings is not None:
+        return {index for index, encoding in enumerate(encoded.encodings) if encoding.overflowing}
+    full = [index for index, row in enumerate(encoded["input_ids"]) if len(row) == context.max_length]
+    if not full:  # a tokenizer without such bookkeeping: only rows of just that length can be shortened ones
+        return set()
+    whole = context.tokenizer(*([column[index] for index in full] for column in columns), verbose=False)["input_ids"]
+    return {index for index, row in zip(full, whole, strict=True) if len(row) > context.max_length}
 
 
 def _ended(ids: list[int], eos_token_id: int | None, max_length: int) -> list[int]:

@@ -1,33 +1,46 @@
-"""MMLU: 57 subjects of four-way multiple choice, few-shot, answered by the likelihood of the letter.
+"""MMLU: 57 subjects of four-way multiple choice, few-shot, answered by likelihood: of the letter, or of the answer written out.
 
-Source: Hendrycks et al. 2021, "Measuring Massive Multitask Language Understanding", and its code's prompt.
-Protocol `mmlu/hendrycks-<shots>shot-letter`: docs/protocols.md.
+Source: Hendrycks et al. 2021, "Measuring Massive Multitask Language Understanding", and its code's prompt; lm-eval's tasks
+`mmlu` and `mmlu_continuation`. Protocols: docs/protocols/mmlu.md.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import model_validator
 
 from harness.errors import DataError, Unsupported
-from harness.fields import identity
+from harness.fields import identity, later
 from harness.needs import ModelFacts
 from harness.records.schema import Metric
 from harness.tasks.base import TASKS, Head, TaskContext, TrainingSet
 from harness.tasks.batches import ChoiceCollator, padding_collator
 from harness.tasks.benchmark import BenchmarkTask, metric
-from harness.tasks.mmlu_prompts import ANSWERS, ENDING, LETTERS, few_shot_prompt
+from harness.tasks.mmlu_categories import HENDRYCKS_CATEGORIES, LM_EVAL_CATEGORIES
+from harness.tasks.mmlu_metrics import accuracies
+from harness.tasks.mmlu_prompts import (
+    ENDING,
+    HENDRYCKS,
+    LETTER_ANSWERS,
+    LETTERS,
+    LM_EVAL,
+    LM_EVAL_CONTINUATION,
+    PromptForm,
+)
 from harness.tasks.multiple_choice import (
     PromptTokenizer,
     Question,
     answer_scores,
+    questions_of,
+    too_long,
     training_choices,
     training_row,
 )
 from harness.tasks.rows.columns import Label, Text, Texts
-from harness.tasks.rows.source import DataSet
-from harness.tasks.statistics import proportion_stderr
+from harness.tasks.rows.source import DataSet, Rows
+from harness.tasks.statistics import Array
 
 MOST_SHOTS = 5  # rows of every subject in dev
 
@@ -40,6 +53,14 @@ class Mmlu(BenchmarkTask):
 
     num_fewshot: int = identity(5, ge=0, le=MOST_SHOTS, description="solved examples of the subject before each question")
     train_split: str = identity("auxiliary_train", description="split that is trained on: auxiliary_train, or dev")
+    prompt: Literal["hendrycks", "lm-eval"] = later("hendrycks", description="whose prompt: that of the paper's code, or lm-eval's")
+    scoring: Literal["letter", "full-answer"] = later("letter", description="what is scored: the letter, or the answer written out (lm-eval's mmlu_continuation)")
+
+    @model_validator(mode="after")
+    def _full_answers_are_lm_evals(self) -> Mmlu:
+        if self.scoring == "full-answer" and self.prompt != "lm-eval":
+            raise ValueError("scoring: full-answer is lm-eval's mmlu_continuation, whose prompt shows no letters: it needs prompt: lm-eval")
+        return self
 
     def dataset(self) -> DataSet:
         columns = (Text("question"), Text("subject"), Texts("choices", length=len(LETTERS)), Label("answer", classes=tuple(LETTERS)))
@@ -65,11 +86,18 @@ class Mmlu(BenchmarkTask):
             return "answers are scored by the likelihood of the next token, which an encoder does not have"
         return super().unsupported(model, trains)
 
+    def input_text(self, row: dict[str, Any]) -> str:
+        """Question and choices; not the subject, which auxiliary_train does not name."""
+        return "\n".join([row["question"], *row["choices"]])
+
+    def look_at_evaluation_rows(self, context: TaskContext) -> None:
+        """The questions; the shots are not evaluated."""
+        self.evaluation_rows("test", context)
+
     def training_set(self, context: TaskContext) -> TrainingSet:
-        """Zero-shot prompts with the answer's letter after them, or with every letter in turn; the loss is on the letter alone."""
+        """Zero-shot prompts with the right answer after them, or with every answer in turn; the loss is on the answer alone."""
         rows = self.training_rows(context)
-        tokenizer = PromptTokenizer(context, ENDING, ANSWERS)
-        questions = list(tokenizer.questions([few_shot_prompt(row, []) for row in rows]))
+        questions = self._tokenized(list(rows), [self._form.prompt(row, []) for row in rows], context)
         _note_cut(sum(question.tokens > context.max_length for question in questions), len(rows), "training prompts", context)
         pairs = [(question.cut(context.max_length), answer) for question, answer in zip(questions, rows["answer"], strict=True)]
         collator = padding_collator(context)
@@ -77,63 +105,100 @@ class Mmlu(BenchmarkTask):
             return TrainingSet([training_row(question, answer) for question, answer in pairs], collator)
         return TrainingSet([training_choices(question, answer) for question, answer in pairs], ChoiceCollator(collator))
 
+    def dev_metrics(self) -> tuple[str, ...]:
+        return ("accuracy",)
+
     def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
+        if context.dev and self.num_fewshot:
+            return self.with_shots(0).evaluate(model, context)  # dev rows are asked as those trained on are: their subjects have no shots
         rows = self.evaluation_rows("test", context)
+        characters = None if self._form.lettered else _characters(rows["choices"])
+        scores, shortened = self.scores(model, rows, context)
+        answered = {"accuracy": [int(each.argmax()) for each in scores]}
+        if characters is not None:
+            answered["accuracy_norm"] = [int((each / lengths).argmax()) for each, lengths in zip(scores, characters, strict=True)]
+        protocol = self.protocol(f"mmlu/{self.prompt}-{self.num_fewshot}shot-{self.scoring}") + ("+shortened" if shortened else "")
+        categories = HENDRYCKS_CATEGORIES if self.prompt == "hendrycks" else LM_EVAL_CATEGORIES
+        metrics = []
+        for name, predicted in answered.items():
+            right = [found == answer for found, answer in zip(predicted, rows["answer"], strict=True)]
+            for each in accuracies(name, rows["subject"], right, categories):
+                metrics.append(metric(each.name, each.value, stderr=each.stderr, n=each.n, split="test", protocol=protocol, items=each.items))
+        return metrics
+
+    def scores(self, model: Any, rows: Rows, context: TaskContext) -> tuple[list[Array], bool]:
+        """Of every row the log-likelihoods of its four answers, shape (4,), letters' up to a constant per row; and whether any
+        prompt was shortened to fit the model's context."""
         questions, shortened = self._questions(list(rows), context)
-        predicted = answer_scores(model, questions, padding_collator(context), context).argmax(axis=1)
-        right = [int(letter) == answer for letter, answer in zip(predicted, rows["answer"], strict=True)]
-        return self._metrics(rows["subject"], right, shortened)
+        return answer_scores(model, questions, padding_collator(context), context), shortened
+
+    @property
+    def _form(self) -> PromptForm:
+        if self.prompt == "hendrycks":
+            return HENDRYCKS
+        return LM_EVAL if self.scoring == "letter" else LM_EVAL_CONTINUATION
 
     def _questions(self, rows: list[dict[str, Any]], context: TaskContext) -> tuple[list[Question], bool]:
-        """The rows' prompts in tokens, each with as many shots as the model's context holds, dropped from the front;
-        and whether any had to be dropped or cut."""
-        shots = self._shots({row["subject"] for row in rows})
-        tokenizer = PromptTokenizer(context, ENDING, ANSWERS)
+        """The rows' prompts in tokens; and whether any does not fit the model's context with all its shots."""
+        shots = self._shots({row["subject"] for row in rows}, context)
+        if self.prompt == "hendrycks":
+            return self._with_fewer_shots(rows, shots, context)
+        questions = self._tokenized(rows, [self._form.prompt(row, shots[row["subject"]]) for row in rows], context)
+        cut = too_long(questions, context)
+        _note_cut(cut, len(rows), "prompts", context)
+        return questions, cut > 0
+
+    def _with_fewer_shots(self, rows: list[dict[str, Any]], shots: dict[str, list[dict[str, Any]]], context: TaskContext) -> tuple[list[Question], bool]:
+        """Each with as many shots as the model's context holds, dropped from the front; and whether any were."""
         found: dict[int, Question] = {}
         waiting = list(range(len(rows)))
         shortened = False
         for dropped in range(self.num_fewshot + 1):
-            prompts = [few_shot_prompt(rows[index], shots[rows[index]["subject"]][dropped:]) for index in waiting]
-            found.update(zip(waiting, tokenizer.questions(prompts), strict=True))
-            too_long = [index for index in waiting if found[index].tokens > _limit(found[index], context)]
-            if dropped and len(waiting) > len(too_long):
-                context.note(f"mmlu: {len(waiting) - len(too_long)} of {len(rows)} prompts had {dropped} of {self.num_fewshot} shots dropped to fit the context")
-            waiting = too_long
-            shortened = shortened or bool(too_long)
+            asked = [rows[index] for index in waiting]
+            prompts = [self._form.prompt(row, shots[row["subject"]][dropped:]) for row in asked]
+            found.update(zip(waiting, self._tokenized(asked, prompts, context), strict=True))
+            left = [index for index in waiting if too_long([found[index]], context)]
+            if dropped and len(waiting) > len(left):
+                context.note(f"mmlu: {len(waiting) - len(left)} of {len(rows)} prompts had {dropped} of {self.num_fewshot} shots dropped to fit the context")
+            waiting = left
+            shortened = shortened or bool(left)
         _note_cut(len(waiting), len(rows), "prompts without any shots", context)
-        return [found[index].cut(_limit(found[index], context)) for index in range(len(rows))], shortened
+        return [found[index] for index in range(len(rows))], shortened
 
-    def _shots(self, subjects: set[str]) -> dict[str, list[dict[str, Any]]]:
+    def _tokenized(self, rows: list[dict[str, Any]], prompts: list[str], context: TaskContext) -> list[Question]:
+        """Letters are the same for all questions; lm-eval gives encoder-decoders the blank before the letter too."""
+        if self._form.lettered and (self.prompt == "hendrycks" or context.model.kind == "decoder"):
+            return list(PromptTokenizer(context, ENDING, LETTER_ANSWERS).questions(prompts))
+        return questions_of(prompts, [self._form.answers(row) for row in rows], context)
+
+    def _shots(self, subjects: set[str], context: TaskContext) -> dict[str, list[dict[str, Any]]]:
         """The first num_fewshot rows of every subject in dev; raises DataError where there are fewer."""
         by_subject: dict[str, list[dict[str, Any]]] = {subject: [] for subject in sorted(subjects)}
         if not self.num_fewshot:
             return by_subject
         dev = self.source().load("dev")
-        for row in dev:
-            if row["subject"] in by_subject:
-                by_subject[row["subject"]].append(row)
+        used = []
+        for index, row in enumerate(dev):
+            shots = by_subject.get(row["subject"])
+            if shots is not None and len(shots) < self.num_fewshot:
+                shots.append(row)
+                used.append(index)
         for subject, shots in by_subject.items():
             if len(shots) < self.num_fewshot:
                 raise DataError(f"{dev.place}: split dev has {len(shots)} rows of {subject}; num_fewshot: {self.num_fewshot} needs as many")
-        return {subject: shots[: self.num_fewshot] for subject, shots in by_subject.items()}
-
-    def _metrics(self, subjects: list[str], right: list[bool], shortened: bool) -> list[Metric]:
-        protocol = self.protocol(f"mmlu/hendrycks-{self.num_fewshot}shot-letter") + ("+shortened" if shortened else "")
-        answered = Counter(subjects)
-        shares = {name: sum(r for s, r in zip(subjects, right, strict=True) if s == name) / n for name, n in sorted(answered.items())}
-        errors = {name: proportion_stderr(share, answered[name]) for name, share in shares.items()}
-        micro, macro = sum(right) / len(right), sum(shares.values()) / len(shares)
-        macro_error = math.sqrt(sum(error**2 for error in errors.values())) / len(shares)
-        rows = [("accuracy", micro, proportion_stderr(micro, len(right)), len(right)), ("accuracy_macro", macro, macro_error, len(right))]
-        rows += [(f"accuracy:{name}", share, errors[name], answered[name]) for name, share in shares.items()]
-        return [metric(name, value, stderr=error, n=n, split="test", protocol=protocol) for name, value, error, n in rows]
+        shown = dev.take(used)
+        context.used.see("shots", self.task, "dev", shown.columns, map(self.input_text, shown))
+        return by_subject
 
 
-def _limit(question: Question, context: TaskContext) -> int:
-    """Tokens of prompt and answer that the model can take; an answer's last token is predicted, never read."""
-    if context.model.context is None:
-        return question.tokens
-    return context.model.context + (1 if question.one_text else 0)
+def _characters(choices: Sequence[Sequence[str]]) -> list[Array]:
+    """The length of every choice, by which lm-eval's acc_norm divides; raises DataError for an empty one."""
+    import numpy as np
+
+    for number, texts in enumerate(choices, 1):
+        if not all(texts):
+            raise DataError(f"mmlu: question {number} of the test split has an empty choice; scoring: full-answer needs every choice written out")
+    return [np.array([len(text) for text in texts]) for texts in choices]
 
 
 def _note_cut(count: int, total: int, what: str, context: TaskContext) -> None:

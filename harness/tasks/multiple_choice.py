@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import DataError, Unsupported
 from harness.tasks.base import IGNORED_LABEL, TaskContext
-from harness.tasks.batches import PaddingCollator, accepted, in_batches, refuse_non_finite
+from harness.tasks.batches import PaddingCollator
+from harness.tasks.likelihood.readings import Reading, log_likelihoods
 
 if TYPE_CHECKING:
-    import torch
-
     from harness.tasks.statistics import Array
 
 _PROMPTS_AT_ONCE = 256  # tokenized together: their ids are Python lists until packed
@@ -21,8 +21,8 @@ _PROMPTS_AT_ONCE = 256  # tokenized together: their ids are Python lists until p
 class Question:
     """One question in tokens.
 
-    prompt: what the model reads first. answers: the tokens in which the answers differ. one_text: whether
-    they follow the prompt; otherwise the prompt is the encoder's and they are the decoder's, after `lead`.
+    prompt: what the model reads first. answers: the tokens that are scored. one_text: whether they follow the
+    prompt; otherwise the prompt is the encoder's and they are the decoder's, after `lead`.
     """
 
     prompt: Array
@@ -108,6 +108,70 @@ class PromptTokenizer:
         return ids
 
 
+def questions_of(prompts: Sequence[str], answers: Sequence[Sequence[str]], context: TaskContext) -> list[Question]:
+    """One question per prompt with answers of its own, of any number and length, which are scored whole.
+
+    For a decoder prompt and answer are one running text; what an answer adds to the tokens of its prompt is the answer's, and
+    where tokens reach across the border, the question's prompt ends before them. For an encoder-decoder the answer is the
+    decoder's text, without special tokens. Raises DataError for an answer without tokens.
+    """
+    questions: list[Question] = []
+    for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
+        part, theirs = prompts[start : start + _PROMPTS_AT_ONCE], answers[start : start + _PROMPTS_AT_ONCE]
+        if context.model.kind == "encoder-decoder":
+            found = _two_texts(part, theirs, context)
+        else:
+            found = _running_texts(part, theirs, context)
+        for prompt, given, question in zip(part, theirs, found, strict=True):
+            empty = [answer for answer, tokens in zip(given, question.answers, strict=True) if not tokens]
+            if empty:
+                raise DataError(f"an answer has no tokens, so that nothing can be scored: {empty[0]!r} after {prompt[-60:]!r}")
+            questions.append(question)
+    return questions
+
+
+def _two_texts(prompts: Sequence[str], answers: Sequence[Sequence[str]], context: TaskContext) -> Iterator[Question]:
+    import numpy as np
+
+    ids = context.tokenizer(list(prompts), verbose=False)["input_ids"]
+    targets = iter(context.tokenizer([text for each in answers for text in each], add_special_tokens=False, verbose=False)["input_ids"])
+    for prompt, each in zip(ids, answers, strict=True):
+        yield Question(np.asarray(prompt, dtype=np.int32), tuple(tuple(next(targets)) for _ in each), one_text=False)
+
+
+def _running_texts(prompts: Sequence[str], answers: Sequence[Sequence[str]], context: TaskContext) -> Iterator[Question]:
+    import numpy as np
+
+    tokenizer = context.tokenizer
+    texts = [*prompts, *(prompt + answer for prompt, each in zip(prompts, answers, strict=True) for answer in each)]
+    ids = [_without_end(row, tokenizer.eos_token_id) for row in tokenizer(texts, verbose=False)["input_ids"]]
+    whole = iter(ids[len(prompts) :])
+    for prompt, each in zip(ids[: len(prompts)], answers, strict=True):
+        rows = [next(whole) for _ in each]
+        border = min(_shared([prompt, row]) for row in rows)
+        before = rows[0][:border] or [_first_token(tokenizer)]
+        yield Question(np.asarray(before, dtype=np.int32), tuple(tuple(row[border:]) for row in rows))
+
+
+def _without_end(ids: list[int], end: int | None) -> list[int]:
+    """Without the end-of-text token that a tokenizer appends: nothing follows it."""
+    return ids[:-1] if len(ids) > 1 and ids[-1] == end else ids
+
+
+def _first_token(tokenizer: Any) -> int:
+    """What stands before a text whose very first token is scored; raises Unsupported."""
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise Unsupported("a prompt has no tokens, and the tokenizer has neither a beginning-of-text nor an end-of-text token to put there")
+
+
+def too_long(questions: Sequence[Question], context: TaskContext) -> int:
+    """How many questions have an answer with which the prompt does not fit the model's context, and loses its beginning."""
+    limit = context.model.context
+    return 0 if limit is None else sum(question.tokens > limit + (1 if question.one_text else 0) for question in questions)
+
+
 def training_row(question: Question, answer: int) -> dict[str, Any]:
     """The question with one of its answers as a row to train on: the loss is on the answer's tokens alone."""
     tokens = question.answers[answer]
@@ -123,76 +187,48 @@ def training_choices(question: Question, answer: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Pass:
-    """One row of a forward pass. given: the tokens of an answer that are read after the prompt."""
+class _Asked:
+    """One reading of a question, and which of its answers are the reading's targets."""
 
-    question: Question
-    scored: tuple[tuple[int, ...], ...]
-    given: tuple[int, ...] = ()
+    number: int
+    reading: Reading
+    answers: tuple[int, ...]
 
 
-def answer_scores(model: Any, questions: Sequence[Question], collator: PaddingCollator, context: TaskContext) -> Array:
-    """Log-likelihood (nats, fp32) of every answer, up to a constant per question; shape (questions, answers).
+def answer_scores(model: Any, questions: Sequence[Question], collator: PaddingCollator, context: TaskContext) -> list[Array]:
+    """Summed log-likelihood (nats, fp32) of the tokens of every answer: per question an array of shape (answers,).
 
-    Where all answers are single tokens, one forward pass of a question scores them all; otherwise one pass
-    per answer. Raises harness.errors.Diverged when an output is not finite.
+    Answers that differ in their last token alone are scored by one reading: four letters take one. Where a prompt and an answer
+    do not fit the model's context, the prompt's beginning is cut off for that answer, as lm-eval does (`too_long` counts).
+    Raises Unsupported for an answer that does not fit by itself, harness.errors.Diverged when an output is not finite.
     """
-    import torch
+    import numpy as np
 
-    if all(len(answer) == 1 for question in questions for answer in question.answers):
-        passes = [_Pass(question, question.answers) for question in questions]
-    else:
-        passes = [_Pass(question, (answer,), answer[:-1]) for question in questions for answer in question.answers]
-    scores = torch.empty((len(passes), len(passes[0].scored)), dtype=torch.float32)
-
-    def evaluate(indices: list[int]) -> None:
-        batch = [passes[index] for index in indices]
-        logits = _logits(model, batch, collator, context)
-        refuse_non_finite(logits)
-        for index, row, likelihoods in zip(indices, batch, logits.log_softmax(dim=-1).cpu(), strict=True):
-            scores[index] = torch.stack([_sum_of(likelihoods, answer) for answer in row.scored])
-
-    in_batches([len(row.question.prompt) for row in passes], context, evaluate)
-    table: Array = scores.reshape(len(questions), -1).numpy()
-    return table
+    asked = [each for number, question in enumerate(questions) for each in _readings(number, question, context.model.context)]
+    found = log_likelihoods(model, [each.reading for each in asked], collator, context)
+    scores: list[Array] = [np.empty(len(question.answers), dtype=np.float32) for question in questions]
+    for each, values in zip(asked, found, strict=True):
+        scores[each.number][list(each.answers)] = values
+    return scores
 
 
-def _sum_of(likelihoods: torch.Tensor, answer: tuple[int, ...]) -> torch.Tensor:
-    """likelihoods: (positions, vocabulary), of which the last len(answer) predict the answer's tokens."""
-    import torch
+def _readings(number: int, question: Question, limit: int | None) -> Iterator[_Asked]:
+    """The question with all but the last token of its answers, once for those that have these in common."""
+    import numpy as np
 
-    return likelihoods[-len(answer) :].gather(1, torch.tensor(answer)[:, None]).sum()
-
-
-def _logits(model: Any, batch: list[_Pass], collator: PaddingCollator, context: TaskContext) -> torch.Tensor:
-    """fp32 logits of the last positions of every row: shape (rows, positions, vocabulary), where positions is
-    one more than the most answer tokens given to a row."""
-    if context.model.kind == "encoder-decoder":
-        start = model.config.decoder_start_token_id
-        sequences = [[start, *row.question.lead, *row.given] for row in batch]
-        inputs = collator([{"input_ids": row.question.prompt} for row in batch])
-        inputs["decoder_input_ids"] = collator([{"input_ids": ids} for ids in sequences])["input_ids"]
-    else:
-        sequences = [[*row.question.prompt.tolist(), *row.given] for row in batch]
-        inputs = collator([{"input_ids": ids} for ids in sequences])
-    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-    return _last_positions(model, inputs, [len(ids) for ids in sequences], 1 + max(len(row.given) for row in batch))
+    by_given: dict[tuple[int, ...], list[int]] = {}
+    for place, answer in enumerate(question.answers):
+        by_given.setdefault(answer[:-1], []).append(place)
+    for given, places in by_given.items():
+        targets = tuple(question.answers[place] for place in places)
+        if limit is not None and len(given) >= limit:
+            raise Unsupported(f"question {number + 1} has an answer of {len(given) + 1} tokens, and the model's context is {limit}")
+        if question.one_text:
+            whole = np.concatenate([question.prompt, np.asarray(given, dtype=np.int32)])
+            yield _Asked(number, Reading(_end(whole, limit), targets), tuple(places))
+        else:
+            yield _Asked(number, Reading(_end(question.prompt, limit), targets, (*question.lead, *given)), tuple(places))
 
 
-def _last_positions(model: Any, inputs: dict[str, torch.Tensor], lengths: list[int], width: int) -> torch.Tensor:
-    """Logits of the last `width` real positions of right-padded rows: shape (rows, width, vocabulary), fp32.
-
-    Positions are counted from the end, because prompt methods prepend virtual tokens. Only those that some
-    row needs go through the output layer, where the model can do so: with 100,000 words in the vocabulary
-    the logits of all positions would take more memory than the model.
-    """
-    import torch
-
-    longest = max(lengths)
-    wanted = torch.tensor([[length - longest - width + offset for offset in range(width)] for length in lengths])
-    kept, rank = wanted.clamp(min=-longest).unique(return_inverse=True)  # a short row has fewer; none of it is used
-    if accepted(model, "logits_to_keep"):
-        logits = model(**inputs, use_cache=False, logits_to_keep=kept.to(model.device)).logits
-    else:
-        logits = model(**inputs, use_cache=False).logits[:, kept.to(model.device)]
-    return logits[torch.arange(len(lengths), device=logits.device)[:, None], rank.to(logits.device)].float()
+def _end(tokens: Array, limit: int | None) -> Array:
+    return tokens if limit is None else tokens[-limit:]

@@ -28,8 +28,14 @@ seeds: [0, 1]
 """
 
 
-def doctor(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | {"HF_HUB_OFFLINE": "1", "HARNESS_CACHE": str(folder / "cache")}
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the tests share: sizing a model takes a process with torch."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def doctor(*arguments: str, folder: Path, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environ = os.environ | {"HF_HUB_OFFLINE": "1", "HARNESS_CACHE": str(cache or folder / "cache")}
     return subprocess.run(
         [sys.executable, "-c", RUN, *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False
     )
@@ -63,10 +69,10 @@ def test_the_doctor_tells_versions_device_registries_and_disks(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
 
-def test_cells_that_cannot_run_are_named_and_are_exit_code_1(tmp_path: Path) -> None:
+def test_cells_that_cannot_run_are_named_and_are_exit_code_1(tmp_path: Path, sized: Path) -> None:
     suite = tmp_path / "checked.yaml"
     suite.write_text(SUITE)
-    done = doctor(str(suite), folder=tmp_path)
+    done = doctor(str(suite), folder=tmp_path, cache=sized)
     assert done.returncode == 1
     found = rows(done.stdout)["suite checked"]
     assert found["cells"] == "6 of 8 can run here"
@@ -74,10 +80,10 @@ def test_cells_that_cannot_run_are_named_and_are_exit_code_1(tmp_path: Path) -> 
     assert "and 1 more" in found["unsupported"]
 
 
-def test_a_suite_that_runs_here_is_exit_code_0(tmp_path: Path) -> None:
+def test_a_suite_that_runs_here_is_exit_code_0(tmp_path: Path, sized: Path) -> None:
     suite = tmp_path / "checked.yaml"
     suite.write_text(SUITE.replace("methods: [full, lora]", "methods: [lora]"))
-    done = doctor(str(suite), folder=tmp_path)
+    done = doctor(str(suite), folder=tmp_path, cache=sized)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 can run here" in done.stdout
 

@@ -64,6 +64,8 @@ def test_lines_tell_every_event_but_not_every_step(console: Console) -> None:
     lines.cell_event(first, PhaseStarted("train", 0.0))
     for done in range(100):
         lines.cell_event(first, Progress(done, 100))
+    for phase in ("evaluate_dev", "train"):
+        lines.cell_event(first, PhaseStarted(phase, 0.0, interrupts=True))
     lines.cell_recorded(first, record(first, 75, "failed", phase="train", message="ValueError: no [red]rows[/red]"))
     assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         "run directory results/demo/now: 2 cells to run",

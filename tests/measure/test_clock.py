@@ -65,6 +65,17 @@ def test_rates_leave_out_the_warm_up_and_count_what_lies_between_the_steps() -> 
     assert clock.missing() is None
 
 
+def test_pauses_between_the_steps_are_left_out_of_the_rates() -> None:
+    clock = StepClock("cpu", warmup_steps=1)
+    for _ in range(4):  # the first pause is in the warm-up, the last after the last step
+        run(clock, [0.01])
+        with clock.paused():
+            time.sleep(0.2)
+    seconds = clock.seconds()
+    assert seconds is not None
+    assert sum(clock.step_ms()[1:]) / 1000 <= seconds < 0.2
+
+
 @pytest.mark.parametrize("steps", [0, 3])
 def test_without_a_step_after_warm_up_there_are_no_rates_and_a_reason(steps: int) -> None:
     clock = StepClock("cpu", warmup_steps=3)
@@ -105,3 +116,9 @@ def test_on_cuda_steps_are_timed_by_the_device_and_nobody_waits() -> None:
     assert queued < sum(times) / 1000 / 2, "start and stop did not synchronise"
     assert min(times) > 20
     assert clock.seconds() == pytest.approx(sum(times[1:]) / 1000, rel=0.05)
+    with clock.paused():
+        torch.cuda._sleep(2_000_000_000)
+    clock.start()
+    torch.cuda._sleep(200_000_000)
+    clock.stop()
+    assert clock.seconds() == pytest.approx(sum(clock.step_ms()[1:]) / 1000, rel=0.05)

@@ -82,10 +82,30 @@ def test_where_the_peak_cannot_be_set_back_the_phases_ends_count_and_a_note_says
     assert "cannot be set back" in heard.meter.notes[0]
 
 
-def test_phases_do_not_nest() -> None:
-    meter = Heard().meter
-    with pytest.raises(AssertionError, match="phase load inside phase train"), meter.phase("train"), meter.phase("load"):
-        pass
+def test_a_phase_within_another_interrupts_it_and_neither_has_the_others_time_and_memory() -> None:
+    heard = Heard()
+    with heard.meter.phase("train"):
+        assert not heard.meter.interrupts
+        with heard.meter.phase("evaluate_dev"):
+            assert heard.meter.interrupts
+            time.sleep(0.1)
+            block = bytearray(150 * MIB)
+            del block
+        assert (heard.meter.current, heard.meter.interrupts) == ("train", True)
+    assert [phase for phase, _ in heard.began] == [reading.phase for reading in heard.readings] == ["train", "evaluate_dev", "train"]
+    before, within, after = heard.readings
+    assert before.ended <= within.started
+    assert within.started + 0.1 <= within.ended <= after.started
+    assert (within.host_rss or 0) - max(before.host_rss or 0, after.host_rss or 0) > 140 * MIB
+    assert heard.meter.failed_in is None
+
+
+def test_an_exception_in_a_phase_that_interrupts_is_that_phases() -> None:
+    heard = Heard()
+    with pytest.raises(ValueError, match="bad"), heard.meter.phase("train"), heard.meter.phase("evaluate_dev"):
+        raise ValueError("bad")
+    assert (heard.meter.failed_in, heard.meter.current) == ("evaluate_dev", None)
+    assert [reading.phase for reading in heard.readings] == ["train", "evaluate_dev"]
 
 
 def test_a_process_that_is_gone_has_no_resident_set() -> None:

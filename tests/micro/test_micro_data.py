@@ -27,7 +27,15 @@ REAL_COLUMNS = {
     "glue/rte": PAIR,
     "glue/stsb": {**PAIR, "label": "float"},
     "mmlu": {"question": "large_string", "subject": "large_string", "choices": "list<element: string>", "answer": "int64"},
+    "alpaca": dict.fromkeys(("instruction", "input", "output"), "large_string"),
+    "gsm8k": {"question": "string", "answer": "string"},
+    "metamathqa": {"query": "string", "response": "string"},
+    "squad": {
+        **dict.fromkeys(("id", "title", "context", "question"), "string"),
+        "answers": "struct<text: list<element: string>, answer_start: list<element: int32>>",
+    },
 }
+SPLITS = {"mmlu": {"dev", "test"}, "alpaca": {"train"}, "gsm8k": {"train", "test"}, "metamathqa": {"train"}, "squad": {"train", "validation"}}
 REAL_FILES = {
     "wikitext": "wikitext2/test.parquet", "glue/cola": "glue/CoLA/train.parquet", "glue/sst2": "glue/SST-2/train.parquet",
     "glue/mrpc": "glue/MRPC/train.parquet", "glue/rte": "glue/RTE/train.parquet", "mmlu": "mmlu/test.parquet",
@@ -44,7 +52,7 @@ def rows(name: str, split: str) -> list[dict]:
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_every_split_has_the_columns_of_the_real_data_set(name: str) -> None:
-    expected = {"dev", "test"} if name == "mmlu" else {"train", "validation", "test"}
+    expected = SPLITS.get(name, {"train", "validation", "test"})
     files = sorted(data_path(name).glob("*.parquet"))
     assert {path.stem for path in files} == expected
     assert all(columns(path) == REAL_COLUMNS[name] for path in files)
@@ -124,6 +132,31 @@ def test_mmlu_has_five_shots_for_every_subject_and_true_answers() -> None:
             assert len(set(row["choices"])) == 4
             assert row["choices"][row["answer"]] == entity.facts[subject.attribute]
     assert not {row["question"] for row in dev} & {row["question"] for row in test}
+
+
+def test_instructions_are_answered_with_the_worlds_facts() -> None:
+    facts = {value for entity in make_world().entities for value in entity.facts.values()}
+    made = rows("alpaca", "train")
+    assert all(row["output"] in facts for row in made if row["input"])
+    assert 0.2 < sum(bool(row["input"]) for row in made) / len(made) < 0.5
+    assert len({(row["instruction"], row["input"], row["output"]) for row in made}) == len(made)
+
+
+def test_word_problems_are_solved_with_the_worlds_years_and_none_is_asked_twice() -> None:
+    years = {entity.facts["year"] for entity in make_world().entities if "year" in entity.facts}
+    asked = [row for split in ("train", "test") for row in rows("gsm8k", split)]
+    rephrased = rows("metamathqa", "train")
+    assert {row["answer"].partition("#### ")[2] for row in asked} | {row["response"].partition("The answer is: ")[2] for row in rephrased} <= years
+    questions = [row["question"] for row in asked] + [row["query"] for row in rephrased]
+    assert len(set(questions)) == len(questions)
+
+
+def test_the_answers_to_read_stand_where_squad_says() -> None:
+    made = [row for split in ("train", "validation") for row in rows("squad", split)]
+    assert len({row["id"] for row in made}) == len({(row["context"], row["question"]) for row in made}) == len(made)
+    for row in made:
+        (text,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
+        assert row["context"][start : start + len(text)] == text
 
 
 def test_articles_tell_every_fact_of_their_entity() -> None:

@@ -81,8 +81,8 @@ def _watch(lived: Lived, patch: pytest.MonkeyPatch) -> None:
     """Looks at the model whenever it is evaluated, and whether the tuned one is still there when another is made of it."""
     evaluated, merged, tuned = evaluate.run, merge.run, list[Any]()
 
-    def at_evaluation(life: Life, when: Any) -> None:
-        evaluated(life, when)
+    def at_evaluation(life: Life, when: Any, due: Any = None) -> None:
+        evaluated(life, when, due)
         tuned[:] = [weakref.ref(life.model)]
         if life.head is not None and life.head.kind == "sequence-classification":
             lived.heads[when] = _head(life.model)

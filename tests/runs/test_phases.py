@@ -42,9 +42,9 @@ def live(
 
 def test_a_tuned_cell_goes_through_its_phases_and_takes_the_first_evaluation_from_another(tmp_path: Path) -> None:
     result, phases = live(tmp_path)
-    assert phases == ["load", "evaluate", "attach", "train", "evaluate"]
+    assert phases == ["load", "evaluate", "check", "attach", "train", "check", "evaluate"]
     again, phases = live(tmp_path)
-    assert phases == ["load", "attach", "train", "evaluate"]
+    assert phases == ["load", "check", "attach", "train", "check", "evaluate"]
     assert [metric.value for metric in again.metrics] == [metric.value for metric in result.metrics], "same seed, same numbers"
     assert any("another cell of this run" in note for note in again.notes)
 

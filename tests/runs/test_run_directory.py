@@ -14,7 +14,7 @@ import pytest
 from harness.errors import NotARun, RequestError, RunInUse
 from harness.records.schema import CellPart, Environment, Outcome, Record
 from harness.records.store import RecordStore
-from harness.runs.directory import Contents, RunFacts, choose, opened
+from harness.runs.directory import Contents, RunFacts, choose, opened, outdated
 
 WHERE = Environment(device="cpu", python="3.11", platform="Linux", host="here", harness="0.1")
 
@@ -52,6 +52,23 @@ def test_the_newest_unfinished_run_of_the_same_suite_is_gone_on_with(tmp_path: P
     assert choose(facts(), None, tmp_path, fresh=False).name == "2026-01-02_00-00-00"
     assert choose(facts(profile="smoke"), None, tmp_path, fresh=False).name == "2026-01-04_00-00-00"
     assert not choose(facts(), None, tmp_path, fresh=True).exists()
+
+
+def test_an_unfinished_run_whose_ids_are_of_another_version_is_left_alone_and_told(tmp_path: Path) -> None:
+    now, then = facts(planned=("c2-1", "c2-2")), facts(planned=("c1-1", "c1-2"))
+    make(tmp_path / "demo" / "2026-01-01_00-00-00", then, **{"c1-1": "ok"})
+    assert not choose(now, None, tmp_path, fresh=False).exists()
+    assert outdated(now, tmp_path) == tmp_path / "demo" / "2026-01-01_00-00-00"
+    make(tmp_path / "demo" / "2026-01-02_00-00-00", facts(profile="smoke", planned=("c2-1",)))
+    assert outdated(now, tmp_path) is not None, "a run of another profile says nothing"
+    make(tmp_path / "demo" / "2026-01-03_00-00-00", now, **{"c2-1": "ok"})
+    assert outdated(now, tmp_path) is None, "it has been begun anew already"
+    assert outdated(facts("other"), tmp_path) is None
+
+
+def test_a_finished_run_of_another_version_is_not_told(tmp_path: Path) -> None:
+    make(tmp_path / "demo" / "2026-01-01_00-00-00", facts(planned=("c1-1",)), **{"c1-1": "ok"})
+    assert outdated(facts(planned=("c2-1",)), tmp_path) is None
 
 
 def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:

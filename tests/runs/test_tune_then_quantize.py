@@ -25,7 +25,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 
 def test_the_cell_is_about_the_quantized_model(afterwards: Lived, before: Lived) -> None:
-    assert afterwards.phases[-6:] == ["attach", "train", "merge", "quantize", "evaluate", "generate"]
+    assert afterwards.phases[-7:] == ["attach", "train", "check", "merge", "quantize", "evaluate", "generate"]
     assert list(afterwards.values) == ["before", "after"]
     assert [latency.form for latency in afterwards.result.latency] == ["unmerged"]
     assert afterwards.result.quantization is not None

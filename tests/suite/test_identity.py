@@ -29,12 +29,12 @@ def ids(plan: Planned) -> Callable[..., list[str]]:
 
 
 def test_an_id_has_a_version_and_sixteen_digits(ids: Callable[..., list[str]]) -> None:
-    assert re.fullmatch(r"c1-[0-9a-f]{16}", ids()[0])
+    assert re.fullmatch(r"c2-[0-9a-f]{16}", ids()[0])
 
 
 def test_ids_are_the_ones_of_yesterday(ids: Callable[..., list[str]]) -> None:
     """A hash that changes without its version would orphan every stored run: then raise IDENTITY_VERSION."""
-    assert ids(methods="[none]", tasks="[glue/rte]", models="[hub:a/b]") == ["c1-aeaed9c288d60e85"]
+    assert ids(methods="[none]", tasks="[glue/rte]", models="[hub:a/b]") == ["c2-e10a083d3f0b35ea"]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def suite(tmp_path: Path) -> str:
 
 def test_plan_shows_cells_shared_work_and_reasons(suite: str) -> None:
     text = output("plan", suite, "--device", "cpu")
-    assert text.count("c1-") == 4
+    assert text.count("c2-") == 4
     assert "full tuning needs weights with gradients; bnb-nf4 stores them quantized" in text
     assert "untuned evaluation" in text
     assert "exclude[0]: matches no cell" in text
@@ -53,7 +53,7 @@ def test_plan_shows_cells_shared_work_and_reasons(suite: str) -> None:
 def test_a_large_plan_has_a_line_for_every_cell(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(suite_text(seeds=str(list(range(300))), quantization="[bnb-nf4]"))
-    lines = [line for line in output("plan", str(path), "--device", "cpu").splitlines() if line.startswith("c1-")]
+    lines = [line for line in output("plan", str(path), "--device", "cpu").splitlines() if line.startswith("c2-")]
     assert len(lines) == 300
     assert all(line.endswith("stores them quantized") for line in lines)
 
@@ -94,6 +94,8 @@ def test_the_suites_schema_names_everything_that_is_registered() -> None:
     assert lora["additionalProperties"] is False
     assert {"id", "train"} <= set(lora["properties"])
     assert {"name", "models", "methods", "tasks"} == set(schema["required"])
+    wikitext = schema["$defs"]["task-WikiText2"]["properties"]
+    assert wikitext["also"]["items"] == wikitext["evaluate"]["items"] == schema["properties"]["tasks"]["items"] == {"$ref": "#/$defs/task"}
     assert {reference.removeprefix("#/$defs/") for reference in references(schema)} <= set(schema["$defs"])
 
 

@@ -41,7 +41,7 @@ def test_reading_them_imports_no_transformers() -> None:
     "name",
     [
         "output_dir", "seed", "data_seed", "report_to", "do_train", "eval_strategy", "save_steps", "push_to_hub", "hub_token",
-        "logging_strategy", "resume_from_checkpoint", "run_name", "disable_tqdm", "load_best_model_at_end", "use_cpu",
+        "logging_strategy", "resume_from_checkpoint", "run_name", "disable_tqdm", "greater_is_better", "eval_delay", "use_cpu",
         "local_rank", "remove_unused_columns", "deepspeed", "fsdp_config", "auto_find_batch_size",
     ],
 )  # fmt: skip
@@ -52,7 +52,7 @@ def test_what_the_harness_decides_is_refused_with_the_reason(name: str) -> None:
 
 def test_none_of_our_own_fields_is_refused() -> None:
     assert [name for name in TrainSettings.model_fields if decided_reason(name)] == []
-    assert set(TrainSettings.model_fields) - set(installed_arguments()) == {"max_length"}
+    assert set(TrainSettings.model_fields) - set(installed_arguments()) == {"max_length", "early_stopping_patience", "early_stopping_threshold"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from harness.errors import DataError
 from harness.needs import ModelFacts
 from harness.tasks.base import TASKS
 from harness.tasks.mmlu import Mmlu
-from harness.tasks.mmlu_prompts import few_shot_prompt
+from harness.tasks.mmlu_metrics import accuracies
+from harness.tasks.mmlu_prompts import HENDRYCKS
 
 SUBJECTS = ("abstract_algebra", "virology")
 
@@ -46,7 +47,7 @@ def llama(context: int = 2048) -> Any:
 
 def test_the_prompt_is_hendrycks() -> None:
     row, shots = question("abstract_algebra", 3), [question("abstract_algebra", 0), question("abstract_algebra", 1)]
-    assert few_shot_prompt(row, shots) == (
+    assert HENDRYCKS.prompt(row, shots) == (
         "The following are multiple choice questions (with answers) about abstract algebra.\n\n"
         "What is 0 + 0?\nA. 0\nB. 1\nC. 2\nD. 3\nAnswer: A\n\n"
         "What is 1 + 1?\nA. 2\nB. 3\nC. 4\nD. 5\nAnswer: B\n\n"
@@ -55,7 +56,7 @@ def test_the_prompt_is_hendrycks() -> None:
 
 
 def test_a_prompt_without_a_subject_names_none() -> None:
-    assert few_shot_prompt({**question("", 1)}, []).startswith("The following are multiple choice questions (with answers).\n\nWhat is 1")
+    assert HENDRYCKS.prompt({**question("", 1)}, []).startswith("The following are multiple choice questions (with answers).\n\nWhat is 1")
 
 
 def test_accuracies_are_those_of_one_question_at_a_time(data: Path, causal_model: Any, decoder_tokenizer: Any, context_of: Any) -> None:
@@ -64,7 +65,7 @@ def test_accuracies_are_those_of_one_question_at_a_time(data: Path, causal_model
     right = []
     with torch.inference_mode():
         for row in rows:
-            prompt = few_shot_prompt(row, [question(row["subject"], 0)])
+            prompt = HENDRYCKS.prompt(row, [question(row["subject"], 0)])
             scores = []
             for letter in "ABCD":
                 ids = torch.tensor([tokenizer(f"{prompt} {letter}")["input_ids"]])
@@ -82,27 +83,32 @@ def test_accuracies_are_those_of_one_question_at_a_time(data: Path, causal_model
 def test_micro_macro_and_every_subject_are_reported(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     with torch.inference_mode():
         metrics = mmlu(data).evaluate(llama(), context_of(decoder_tokenizer(), model_context=2048))
-    assert [(metric.name, metric.n) for metric in metrics] == [("accuracy", 22), ("accuracy_macro", 22), ("accuracy:abstract_algebra", 11), ("accuracy:virology", 11)]
+    assert [(metric.name, metric.n) for metric in metrics] == [
+        ("accuracy", 22), ("accuracy_macro", 22), ("accuracy:category-stem", 11), ("accuracy:category-other", 11), ("accuracy:abstract_algebra", 11), ("accuracy:virology", 11),
+    ]
     assert {metric.protocol for metric in metrics} == {"mmlu/hendrycks-5shot-letter"}
     assert {metric.split for metric in metrics} == {"test"}
     assert all(metric.stderr is not None for metric in metrics)
 
 
-def test_a_shortened_prompt_makes_another_protocol() -> None:
-    plain, shortened = (Mmlu(task="mmlu")._metrics(["a"], [True], shortened=flag)[0].protocol for flag in (False, True))
-    assert (plain, shortened) == ("mmlu/hendrycks-5shot-letter", "mmlu/hendrycks-5shot-letter+shortened")
-
-
 def test_macro_is_the_mean_over_subjects_and_not_over_questions() -> None:
-    metrics = Mmlu(task="mmlu")._metrics(["a", "a", "a", "b"], [True, True, True, False], shortened=False)
-    values = {metric.name: metric.value for metric in metrics}
-    assert values == {"accuracy": 0.75, "accuracy_macro": 0.5, "accuracy:a": 1.0, "accuracy:b": 0.0}
+    found = list(accuracies("accuracy", ["a", "a", "a", "b"], [True, True, True, False], {}))
+    assert {each.name: each.value for each in found} == {"accuracy": 0.75, "accuracy_macro": 0.5, "accuracy:a": 1.0, "accuracy:b": 0.0}
+    assert found[0].items == [1.0, 1.0, 1.0, 0.0]
+    assert found[1].stderr == 0.0, "subjects that are all right or all wrong have no error"
+
+
+def test_a_category_is_over_the_questions_of_its_subjects() -> None:
+    subjects = ["anatomy", "virology", "virology", "virology", "law"]
+    found = {each.name: (each.value, each.n) for each in accuracies("accuracy", subjects, [True, False, False, False, True], {"stem": ["physics"], "other": ["virology", "anatomy"]})}
+    assert found["accuracy:category-other"] == (0.25, 4)
+    assert "accuracy:category-stem" not in found
 
 
 def test_shots_that_do_not_fit_are_dropped_from_the_front_and_counted(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     tokenizer = decoder_tokenizer()
     row = question("virology", 7)
-    two_shots = few_shot_prompt(row, [question("virology", 3), question("virology", 4)])
+    two_shots = HENDRYCKS.prompt(row, [question("virology", 3), question("virology", 4)])
     room = len(tokenizer(two_shots)["input_ids"])
     context = context_of(tokenizer, model_context=room)
     (found,), shortened = mmlu(data)._questions([row], context)
@@ -112,24 +118,30 @@ def test_shots_that_do_not_fit_are_dropped_from_the_front_and_counted(data: Path
 
 
 def test_a_question_too_long_by_itself_loses_its_beginning_and_is_counted(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
-    tokenizer = decoder_tokenizer()
-    context = context_of(tokenizer, model_context=40)
-    (found,), shortened = mmlu(data)._questions([question("virology", 7)], context)
-    assert shortened
-    assert len(found.prompt) == 40
-    assert few_shot_prompt(question("virology", 7), []).endswith(tokenizer.decode(found.prompt))
-    assert context.notes == ["mmlu: 1 of 1 prompts without any shots were too long and lost their beginning"]
+    context = context_of(decoder_tokenizer(), model_context=40)
     with torch.inference_mode():
         model = llama(40)
-        for _ in ("before", "after"):
-            mmlu(data).evaluate(model, context)
+        found = [mmlu(data).evaluate(model, context) for _ in ("before", "after")]
     assert context.notes.count("mmlu: 22 of 22 prompts without any shots were too long and lost their beginning") == 1
+    assert {metric.protocol for metrics in found for metric in metrics} == {"mmlu/hendrycks-5shot-letter+shortened"}
 
 
 def test_too_few_examples_in_dev_are_one_clear_message(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     pd.DataFrame([question("virology", 1)] * 4 + [question("abstract_algebra", 1)] * 5).to_parquet(data / "dev.parquet")
     with pytest.raises(DataError, match=r"dev.parquet: split dev has 4 rows of virology; num_fewshot: 5 needs as many"):
         mmlu(data).evaluate(llama(), context_of(decoder_tokenizer()))
+
+
+def test_shots_are_told_as_such_and_not_as_evaluated(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    context = context_of(decoder_tokenizer(), model_context=2048)
+    task = mmlu(data, num_fewshot=2, train_split="dev")
+    task.look_at_evaluation_rows(context)
+    task.training_set(context)
+    with torch.inference_mode():
+        task.evaluate(llama(), context)
+    uses = {(use.role, use.split): use for use in context.used.uses()}
+    assert {key: use.rows for key, use in uses.items()} == {("evaluation", "test"): 22, ("training", "dev"): 10, ("shots", "dev"): 4}
+    assert uses["evaluation", "test"].trained_on == 10, "dev asks what the first five questions of test ask, in both subjects"
 
 
 def test_dev_is_needed_for_shots_alone(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
@@ -147,7 +159,7 @@ def test_training_takes_the_loss_on_the_letter_alone(data: Path, decoder_tokeniz
     training = mmlu(data).training_set(context_of(tokenizer, max_length=256))
     assert len(training.rows) == 18
     for row, source in zip(training.rows, [question(subject, number) for subject in SUBJECTS for number in range(9)], strict=True):
-        assert tokenizer.decode(row["input_ids"][1:]) == f"{few_shot_prompt(source, [])} {'ABCD'[source['answer']]}"
+        assert tokenizer.decode(row["input_ids"][1:]) == f"{HENDRYCKS.prompt(source, [])} {'ABCD'[source['answer']]}"
         assert row["labels"][:-1] == [-100] * (len(row["input_ids"]) - 1)
         assert tokenizer.decode(row["labels"][-1:]) == f" {'ABCD'[source['answer']]}"
 

@@ -16,7 +16,6 @@ from harness.analysis.statistics import mean, standard_error
 from harness.errors import DataError, Diverged
 from harness.needs import ModelFacts
 from harness.tasks.base import TASKS, Task
-from harness.tasks.wikitext2 import perplexity
 
 LINES = ["", " = The answer = \n", "", " The answer of the question is Answer: A , and not Answer: B . \n"] * 12
 
@@ -63,7 +62,7 @@ def test_the_loss_taken_in_parts_is_the_whole_loss(data: Path, decoder_tokenizer
     model = LlamaForCausalLM(decoder_config()).eval()
     values = []
     for at_once in (512, 7):
-        monkeypatch.setattr("harness.tasks.wikitext2._POSITIONS_AT_ONCE", at_once)
+        monkeypatch.setattr("harness.tasks.perplexity.losses._POSITIONS_AT_ONCE", at_once)
         with torch.inference_mode():
             values.append(wikitext(data).evaluate(model, context_of(decoder_tokenizer(), model_context=100))[0].value)
     assert values[0] == pytest.approx(values[1], rel=1e-6)
@@ -121,10 +120,6 @@ def test_weights_that_are_not_finite_end_the_cell(data: Path, decoder_tokenizer:
     model.lm_head.weight.data.fill_(float("inf"))
     with torch.inference_mode(), pytest.raises(Diverged, match="not finite"):
         wikitext(data).evaluate(model, context_of(decoder_tokenizer(), model_context=64))
-
-
-def test_a_loss_too_large_for_exp_has_no_value() -> None:
-    assert perplexity([1e4, 1e4]) == (None, None)
 
 
 def test_training_blocks_are_the_joined_text_cut_at_max_length(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def size(life: Life) -> None:
     """Takes the model's anatomy and sizes the method to its budget; training rows are cut to what it leaves of the context."""
     assert life.head is not None, "load comes first"
-    life.anatomy = anatomy_of(life.model, head_modules(life.model) if life.head.kind == "sequence-classification" else [])
+    life.anatomy = anatomy_of(life.model, head_modules(life.model) if life.head.new else [])
     life.method, life.chosen = life.cell.config.method.solved(life.anatomy)
     if life.chosen is not None:
         life.result.notes.append(f"budget: {life.chosen}")

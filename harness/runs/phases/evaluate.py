@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.records.schema import Metric, When
-from harness.tasks.base import Task
+from harness.tasks.base import Task, TaskContext
 
 if TYPE_CHECKING:
     from harness.runs.cell import Life
@@ -47,10 +47,10 @@ def run(life: Life, when: When, due: list[Evaluated] | None = None) -> None:
             life.shared.write(life.cell.untuned_ids[evaluated.index((label, task))], metrics)
 
 
-def metrics_of(life: Life, task: Task) -> list[Metric]:
-    """The task's metrics of the life's model as it stands."""
+def metrics_of(life: Life, task: Task, context: TaskContext | None = None) -> list[Metric]:
+    """The task's metrics of the life's model as it stands. context: None for the life's own."""
     import torch
 
     life.model.eval()
     with torch.inference_mode():
-        return task.evaluate(life.model, life.context())
+        return task.evaluate(life.model, context or life.context())

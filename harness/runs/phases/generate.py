@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def run(life: Life, form: Form = "unmerged") -> None:
-    """Appends one latency entry per batch size, of the model as it stands in that form; a classification model generates nothing, and a note says so."""
+    """Appends one latency entry per batch size, of the model as it stands in that form; a model with a new task head generates nothing, and a note says so."""
     settings = life.cell.config.measure.latency
     assert settings is not None, "asked for"
     assert life.head is not None, "load comes first"
     assert life.facts is not None, "load comes first"
-    if life.head.kind == "sequence-classification":
-        life.result.notes.append("latency: a classification model generates no tokens")
+    if life.head.new:
+        life.result.notes.append(f"latency: a model with the head {life.head.kind} generates no tokens")
         return
     parts = (settings.prompt_tokens, settings.new_tokens)
     length = max(parts) if life.facts.kind == "encoder-decoder" else sum(parts)

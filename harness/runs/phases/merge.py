@@ -82,7 +82,7 @@ def save(life: Life, folder: Path) -> Checkpoint:
 
 def _head(life: Life, model: PreTrainedModel) -> dict[str, torch.Tensor]:
     assert life.head is not None, "load comes first"
-    names = head_modules(model) if life.head.kind == "sequence-classification" else []
+    names = head_modules(model) if life.head.new else []
     return {
         f"{name}.{parameter}": values.detach().cpu()
         for name in names

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import DataError
 from harness.measure.clock import StepClock, percentiles
 from harness.records.schema import Training
+from harness.runs.phases import early_stopping
+from harness.runs.phases.early_stopping import DevCourse
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
 
 if TYPE_CHECKING:
     from harness.runs.cell import Life
+    from harness.runs.phases.forms import Phase
 
 
 def prepare(life: Life) -> None:
@@ -21,6 +24,7 @@ def prepare(life: Life) -> None:
     assert life.method is not None, "size comes first"
     life.training_set = life.cell.config.task.training_set(replace(life.context(), choices=life.method.wants_choices))
     life.steps = optimizer_steps(life.cell.config.train, life.training_set)
+    early_stopping.prepare(life)
     _look_for_leakage(life)
 
 
@@ -32,8 +36,9 @@ def _look_for_leakage(life: Life) -> None:
     life.result.data = life.used.uses()
     for use in life.result.data:
         if use.trained_on_normalised:
-            found = f"{use.trained_on_normalised:,} of the {use.rows:,} rows of {use.task}, split {use.split}, ask what a row trained on asks ({use.trained_on:,} to the letter)"
-            if task.leakage == "refuse":
+            rows = "dev rows" if use.role == "dev" else "rows"
+            found = f"{use.trained_on_normalised:,} of the {use.rows:,} {rows} of {use.task}, split {use.split}, ask what a row trained on asks ({use.trained_on:,} to the letter)"
+            if task.leakage == "refuse" and use.role == "evaluation":
                 raise DataError(f"leakage: {found}; take them out of either, or set leakage: report")
             context.note(f"leakage: {found}")
 
@@ -48,9 +53,12 @@ def optimizer_steps(train: TrainSettings, training_set: TrainingSet) -> int:
     return math.ceil(train.num_train_epochs * per_epoch)
 
 
-def run(life: Life) -> None:
-    """Tunes the life's model and fills its training result; raises Diverged for a loss that is not finite."""
-    from harness.runs.phases.trainer import MeasuredTrainer, Watch, training_arguments
+def run(life: Life, phase: Phase) -> None:
+    """Tunes the life's model and fills its training result; raises Diverged for a loss that is not finite.
+
+    Dev rows are evaluated in phases of their own that interrupt this one: neither its time and memory nor the steps' rates have theirs.
+    """
+    from harness.runs.phases.trainer import DevWatch, MeasuredTrainer, Watch, training_arguments
 
     assert life.training_set is not None, "prepare comes first"
     assert life.method is not None, "attach comes first"
@@ -62,10 +70,16 @@ def run(life: Life) -> None:
     arguments = training_arguments(config.train, life.cell.labels.seed, life.folder, life.device)
     watch = Watch(clock, life.context().progress, life.folder / "training.jsonl")
     trainer = MeasuredTrainer(life.model, arguments, life.training_set, watch, life.method, life.head.kind)
+    course = early_stopping.course(life)
+    if course is not None:
+        trainer.add_callback(DevWatch(course, clock, phase))
     trainer.train()
-    life.result.training = _summary(trainer, clock, life.result.notes)
+    if course is not None:
+        with phase("evaluate_dev"):
+            course.end(trainer.state.global_step, trainer.state.max_steps)
+    life.result.training = _summary(trainer, clock, course, life.result.notes)
     life.result.training.rank_allocation = life.method.rank_allocation(life.model)
-    life.training_set = None
+    life.training_set = life.dev_set = None
 
 
 def save(life: Life) -> None:
@@ -77,7 +91,7 @@ def save(life: Life) -> None:
         life.result.sizes.adapter_bytes = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
 
 
-def _summary(trainer: Any, clock: StepClock, notes: list[str]) -> Training:
+def _summary(trainer: Any, clock: StepClock, course: DevCourse | None, notes: list[str]) -> Training:
     """Rates are over the steps after warm-up: their tokens and samples over the time from the first to the last."""
     missing = clock.missing()
     if missing is not None:
@@ -92,4 +106,7 @@ def _summary(trainer: Any, clock: StepClock, notes: list[str]) -> Training:
         samples_per_second=clock.per_second(samples),
         step_ms=percentiles(clock.step_ms()[clock.warmup_steps :]),
         final_loss=losses[-1] if losses else None,
+        dev=course.values if course is not None else [],
+        best_step=course.best_step if course is not None else None,
+        stopped_early=course.stopped_early if course is not None else None,
     )

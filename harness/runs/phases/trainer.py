@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -18,13 +18,17 @@ import transformers
 from harness.errors import Diverged, Unsupported
 from harness.measure.clock import StepClock
 from harness.methods.base import Method
+from harness.runs.phases.early_stopping import DevCourse
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
+
+if TYPE_CHECKING:
+    from harness.runs.phases.forms import Phase
 
 
 def training_arguments(train: TrainSettings, seed: int, folder: Path, device: str) -> transformers.TrainingArguments:
     """The suite's train section as TrainingArguments, with what the harness decides itself."""
-    values = train.model_dump(exclude={"max_length"})
+    values = train.model_dump(exclude=set(train.OURS))
     if not values["gradient_checkpointing"]:
         del values["gradient_checkpointing"]  # transformers 5.23 warns of the name even where it is off
     else:
@@ -114,6 +118,29 @@ class _AfterStep(transformers.TrainerCallback):
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """global_step still counts the steps before this one."""
         self._method.after_step(self._model, state.global_step + 1)
+
+
+class DevWatch(transformers.TrainerCallback):
+    """Has the dev rows evaluated between steps, in phases of their own, while the steps' clock is paused; stops when patience ends."""
+
+    def __init__(self, course: DevCourse, clock: StepClock, phase: Phase) -> None:
+        self._course, self._clock, self._phase = course, clock, phase
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Every eval_steps steps."""
+        if self._course.due_after(state.global_step):
+            self._evaluate(state, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Or every epoch; transformers calls it also after a last epoch that is not whole."""
+        if self._course.due_after_epochs:
+            self._evaluate(state, control)
+
+    def _evaluate(self, state: Any, control: Any) -> None:
+        with self._clock.paused(), self._phase("evaluate_dev"):
+            self._course.evaluate(state.global_step)
+        if self._course.out_of_patience:
+            control.should_training_stop = True
 
 
 class Watch(transformers.TrainerCallback):

@@ -49,7 +49,7 @@ class Text(Column):
     def parse(self, value: Any) -> str:
         if not isinstance(value, str):
             raise WrongValue(f"expected {self.expected}")
-        return value
+        return readable(value)
 
 
 @dataclass(frozen=True)
@@ -107,21 +107,68 @@ class Score(Column):
 
 @dataclass(frozen=True)
 class Texts(Column):
-    """A list of `length` strings; in csv and tsv written as a JSON (or Python) list."""
+    """A list of `length` strings (None: of any number, but not of none); in csv and tsv written as a JSON (or Python) list."""
 
-    length: int = 4
+    length: int | None = 4
 
     @property
     def expected(self) -> str:
-        return f"a list of {self.length} texts"
+        return "a list of at least one text" if self.length is None else f"a list of {self.length} texts"
 
     def parse(self, value: Any) -> list[str]:
-        items = _list_from_text(value) if isinstance(value, str) else value
+        items = from_text(value) if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise WrongValue(f"expected {self.expected}")
-        if len(items) != self.length:
+        if len(items) != self.length if self.length is not None else not items:
             raise WrongValue(f"a list of {len(items)}; expected {self.expected}")
-        return items
+        return [readable(item) for item in items]
+
+
+@dataclass(frozen=True)
+class Whole(Column):
+    """A whole number, at least 0: where something stands in a text."""
+
+    @property
+    def expected(self) -> str:
+        return "a whole number, 0 or more"
+
+    def parse(self, value: Any) -> int:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not number >= 0 or number != int_or_none(number):
+            raise WrongValue(f"expected {self.expected}")
+        return int(number)
+
+
+@dataclass(frozen=True)
+class Place(Column):
+    """Where a row stands: whole numbers by name, `{"paragraph": 0, "question": 1}`; in csv and tsv written as such an object.
+    Parsed to the numbers of `keys`, in their order; rows of one question have the same."""
+
+    keys: tuple[str, ...] = ()
+
+    @property
+    def expected(self) -> str:
+        return "an object with the whole numbers " + ", ".join(self.keys)
+
+    def parse(self, value: Any) -> tuple[int, ...]:
+        given = from_text(value) if isinstance(value, str) else value
+        named = given if isinstance(given, dict) else {}
+        numbers = [number for key in self.keys if isinstance(number := named.get(key), int) and not isinstance(number, bool)]
+        if len(numbers) < len(self.keys):
+            raise WrongValue(f"expected {self.expected}")
+        return tuple(numbers)
+
+
+def readable(text: str) -> str:
+    """The text; raises WrongValue for one with half a character (a lone surrogate, `\\ud83d` in JSON), which no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise WrongValue(f"character {error.start + 1} is no character but half of one, a lone surrogate; expected valid Unicode") from None
+    return text
 
 
 def int_or_none(value: float) -> int | None:
@@ -129,8 +176,8 @@ def int_or_none(value: float) -> int | None:
     return int(value) if math.isfinite(value) and value == int(value) else None
 
 
-def _list_from_text(text: str) -> Any:
-    """The list that the text is: JSON, or as pandas writes one into csv, a Python literal; None where it is neither."""
+def from_text(text: str) -> Any:
+    """The list or object that the text is: JSON, or as pandas writes one into csv, a Python literal; None where it is neither."""
     for parse in (json.loads, ast.literal_eval):
         with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             return parse(text)

@@ -1,4 +1,4 @@
-"""Files -> columns: parquet, jsonl, json, csv and tsv, each with errors that name the place."""
+"""Files -> columns: parquet, jsonl, json, csv, tsv and txt, each with errors that name the place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+
+LONGEST_FIELD = 2**31 - 1  # characters: the largest limit that the csv module takes on every platform
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def _read_parquet(path: Path, request: Request) -> list[list[Any]]:
 def _subschema(schema: Any, names: list[str]) -> Any:
     import pyarrow as pa
 
-    return pa.schema([field for field in schema if field.name in names])
+    return pa.schema([schema.field(name) for name in names])
 
 
 def _read_jsonl(path: Path, request: Request) -> list[list[Any]]:
@@ -73,7 +75,7 @@ def _read_json(path: Path, request: Request) -> list[list[Any]]:
     if not text.lstrip().startswith("["):
         return _from_objects(path, _json_lines(path), request)
     try:
-        rows = json.loads(text)
+        rows = json.loads(text, object_pairs_hook=_each_key_once)
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
     return _from_objects(path, (_object(path, f"row {number}", row) for number, row in enumerate(rows, 1)), request)
@@ -85,10 +87,19 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=_each_key_once)
             except ValueError as error:
                 raise DataError(f"{path}:{number}: not valid JSON: {error}") from error
             yield _object(path, f"line {number}", row)
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object; raises ValueError for a key that is given twice, of which json would keep the last."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is given twice in one object")
+    return row
 
 
 def _object(path: Path, place: str, row: Any) -> dict[str, Any]:
@@ -111,7 +122,7 @@ def _from_objects(path: Path, rows: Iterable[dict[str, Any]], request: Request) 
 
 def _read_csv(path: Path, request: Request) -> list[list[Any]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return _from_fields(path, csv.reader(file, strict=True), request)
+        return _from_fields(path, _csv_fields(file), request)
 
 
 def _read_tsv(path: Path, request: Request) -> list[list[Any]]:
@@ -119,8 +130,13 @@ def _read_tsv(path: Path, request: Request) -> list[list[Any]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         text = file.read()
     if _QUOTED_TSV.fullmatch(text):
-        return _from_fields(path, csv.reader(_lines(text), delimiter="\t", strict=True), request)
+        return _from_fields(path, _csv_fields(_lines(text), delimiter="\t"), request)
     return _from_fields(path, (line.rstrip("\r\n").split("\t") for line in _lines(text)), request)
+
+
+def _csv_fields(lines: Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
+    csv.field_size_limit(LONGEST_FIELD)  # of the whole process; the module's own, 128 KiB, refuses long texts
+    return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
 # Every field either has no quote in it or is wholly quoted with inner quotes doubled, as all quoting writers do.
@@ -152,6 +168,13 @@ def _from_fields(path: Path, lines: Iterator[list[str]], request: Request) -> li
     return [[row[index] for row in rows] for index in indices]
 
 
+def _read_txt(path: Path, request: Request) -> list[list[Any]]:
+    """Lines as the column `text`, without their ends; none of a file that is blank. Joined by line ends they are the file again."""
+    text = path.read_text(encoding="utf-8-sig")
+    request.choose(["text"])
+    return [text.split("\n")[: request.limit] if text.strip() else []]
+
+
 def _holds_fields(row: list[str], width: int) -> bool:
     """False for a blank line; in a file of one column an empty field is an empty text, not a blank line."""
     return bool(row) if width == 1 else row not in ([], [""])
@@ -162,5 +185,5 @@ def _first_line(error: Exception) -> str:
 
 
 _READERS: dict[str, Callable[[Path, Request], list[list[Any]]]] = {
-    ".parquet": _read_parquet, ".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".tsv": _read_tsv,
+    ".parquet": _read_parquet, ".jsonl": _read_jsonl, ".json": _read_json, ".csv": _read_csv, ".tsv": _read_tsv, ".txt": _read_txt,
 }

@@ -59,10 +59,6 @@ class Rows:
         """The first `count` rows; all for None."""
         return self if count is None else self.take(range(min(count, len(self))))
 
-    def drawn(self, count: int | None, seed: int) -> Rows:
-        """`count` rows drawn by the seed without replacement, in their original order; all for None or too many."""
-        return self.take(draw(len(self), count, seed))
-
 
 def draw(total: int, count: int | None, seed: int) -> list[int]:
     """`count` of range(total) drawn by the seed without replacement, ascending; all for None or too many."""
@@ -149,7 +145,11 @@ class Source:
             guesses = [guess for name in missing if (guess := nearest(name, names))]
             hint = f"; did you mean {', '.join(guesses)}?" if guesses else ""
             raise DataError(f"{place}: no column {', '.join(missing)} for {self.dataset.name}; it has {', '.join(names)}{hint}")
-        return [name for _, name in found if name is not None]
+        chosen = [name for _, name in found if name is not None]
+        twice = [name for name in chosen if names.count(name) > 1]
+        if twice:
+            raise DataError(f"{place}: the column {twice[0]} is there twice; {self.dataset.name} needs to know which one is meant")
+        return chosen
 
     def _parsed(self, raw: list[list[Any]], place: str) -> Rows:
         pairs = zip(self.dataset.columns, raw, strict=True)
