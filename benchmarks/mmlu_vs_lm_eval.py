@@ -1,8 +1,9 @@
-"""5-shot MMLU here and by lm-eval: the same random model, the same questions, the same batch size, how long each takes.
+"""MMLU here and by lm-eval: the same model, the same questions, the same batch size; how long each takes, and where they differ.
 
-    python benchmarks/mmlu_vs_lm_eval.py [--data ../shared/data/mmlu] [--items 2000] [--repeats 3] [--batch-size 8] [--device cpu]
+    python benchmarks/mmlu_vs_lm_eval.py [--items 2000] [--repeats 3] [--batch-size 8] [--device cpu]
+    python benchmarks/mmlu_vs_lm_eval.py --model micro:decoder --items 14042 --repeats 1 [--shots 0] [--scoring full-answer]
 
-Both do all of it each time: reading the questions, prompts, tokens, forward passes, accuracy. They take turns, so that a slow
+The model is a random Llama of 4 layers, 256 wide, unless another is named. Both do all of it each time: reading the questions, prompts, tokens, forward passes, accuracy. They take turns, so that a slow
 moment of the machine meets both; what is said is the medians and their ratio, and how many questions both answer alike. The
 questions are the first of every subject in equal numbers, so that few of them share their shots: of the whole set more do.
 """
@@ -21,6 +22,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from harness.micro import model_path
 from harness.needs import ModelFacts
 from harness.tasks.base import TASKS, TaskContext
 from harness.tasks.mmlu import Mmlu
@@ -63,16 +65,26 @@ def random_llama(device: str) -> Any:
     return LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=1, initializer_range=0.05, **shape)).eval().to(device)
 
 
+def model_and_tokenizer(name: str, device: str, rows: pd.DataFrame) -> tuple[Any, Any]:
+    """`random`, `micro:decoder`, or a folder."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if name == "random":
+        return random_llama(device), tokenizer_of(rows)
+    folder = model_path(name.removeprefix("micro:")) if name.startswith("micro:") else name
+    return AutoModelForCausalLM.from_pretrained(folder).eval().to(device), AutoTokenizer.from_pretrained(folder)
+
+
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Seconds of every repeat, and how many answers are the same."""
     sys.path.insert(0, str(ROOT / "tests" / "tasks"))
     from lm_eval_mmlu import lm_eval_results, lm_eval_scores
 
     test, dev = questions(arguments.data, arguments.items, folder)
-    tokenizer, model = tokenizer_of(test), random_llama(arguments.device)
-    task = TASKS.get("mmlu")(task="mmlu", data=str(folder), prompt="lm-eval")
+    model, tokenizer = model_and_tokenizer(arguments.model, arguments.device, test)
+    task = TASKS.get("mmlu")(task="mmlu", data=str(folder), prompt="lm-eval", num_fewshot=arguments.shots, scoring=arguments.scoring)
     assert isinstance(task, Mmlu)
-    context = TaskContext(tokenizer, ModelFacts("llama", "decoder", context=CONTEXT), 512, arguments.batch_size, 0)
+    context = TaskContext(tokenizer, ModelFacts(model.config.model_type, "decoder", context=model.config.max_position_embeddings), 512, arguments.batch_size, 0)
     seconds: dict[str, list[float]] = {"harness": [], "lm_eval": []}
     for _ in range(arguments.repeats):
         begun = time.perf_counter()
@@ -80,15 +92,15 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             metrics = task.evaluate(model, context)
         seconds["harness"].append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        results = lm_eval_results(model, tokenizer, test, dev, shots=5, batch_size=arguments.batch_size)
+        results = lm_eval_results(model, tokenizer, test, dev, shots=arguments.shots, scoring=arguments.scoring, batch_size=arguments.batch_size)
         seconds["lm_eval"].append(time.perf_counter() - begun)
     with torch.inference_mode():
         scores, _ = task.scores(model, task.evaluation_rows("test", context), context)
-    theirs = lm_eval_scores(results, test)
-    equal = sum(int(ours.argmax()) == max(range(4), key=each.__getitem__) for ours, each in zip(scores, theirs, strict=True))
+    answers = zip(scores, lm_eval_scores(results, test), strict=True)
+    different = [place for place, (ours, theirs) in enumerate(answers) if int(ours.argmax()) != max(range(4), key=theirs.__getitem__)]
     medians = {name: median(values) for name, values in seconds.items()}
     return {
-        "items": len(test), "equal": equal, "accuracy": metrics[0].value, "protocol": metrics[0].protocol, "seconds": seconds,
+        "items": len(test), "equal": len(test) - len(different), "different": different, "accuracy": metrics[0].value, "protocol": metrics[0].protocol, "seconds": seconds,
         "medians": medians, "ratio": medians["harness"] / medians["lm_eval"], "notes": context.notes,
     }  # fmt: skip
 
@@ -96,6 +108,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="random", help="random, micro:decoder, or a folder")
+    parser.add_argument("--shots", type=int, default=5)
+    parser.add_argument("--scoring", choices=["letter", "full-answer"], default="letter")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "mmlu")
     parser.add_argument("--items", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
@@ -111,6 +126,8 @@ def main() -> None:
     medians = found["medians"]
     print(f"{found['items']} questions, {found['equal']} answered alike ({found['protocol']}, accuracy {found['accuracy']:.4f})")
     print(f"harness {medians['harness']:.1f} s, lm-eval {medians['lm_eval']:.1f} s: ratio {found['ratio']:.3f} (target 0.333), medians of {arguments.repeats}")
+    if found["different"]:
+        print(f"  answered differently: questions {', '.join(map(str, found['different'][:20]))}")
     for note in found["notes"]:
         print(f"  {note}")
 

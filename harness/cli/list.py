@@ -35,20 +35,38 @@ def list_command(
         print(json.dumps(entries, indent=1))
         return
     can = ["size", "merges"] if kind is Kind.methods else []
+    shared = _shared_fields(entries)
     table = Table("name", "what it is", *can, "fields")
-    for entry in entries:
-        table.add_row(entry["name"], entry["summary"], *(_word(entry[key]) for key in can), _some(entry["fields"]))
+    for group in _alike(entries, can):
+        first = group[0]
+        own = [field["name"] for field in first["fields"] if field["name"] not in shared]
+        table.add_row("\n".join(entry["name"] for entry in group), first["summary"], *(_word(first[key]) for key in can), _some(own))
     Console().print(table)
+    if shared:
+        print(f"All of them have: {', '.join(shared)}.")
+
+
+def _shared_fields(entries: list[dict[str, Any]]) -> list[str]:
+    """Names of the fields that every entry has, in order."""
+    names = [[field["name"] for field in entry["fields"]] for entry in entries]
+    return [name for name in names[0] if all(name in others for others in names)]
+
+
+def _alike(entries: list[dict[str, Any]], can: list[str]) -> list[list[dict[str, Any]]]:
+    """Entries that differ in nothing but their names stand together, as those of one class do."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        groups.setdefault(repr([entry["summary"], entry["fields"], *(entry[key] for key in can)]), []).append(entry)
+    return list(groups.values())
 
 
 def _word(value: bool | str | None) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else value or "–"
 
 
-def _some(fields: list[dict[str, Any]]) -> str:
+def _some(names: list[str]) -> str:
     """The first fields' names; --json has all."""
-    names = ", ".join(field["name"] for field in fields[:MOST_FIELDS])
-    return names + (f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else "")
+    return ", ".join(names[:MOST_FIELDS]) + (f" and {len(names) - MOST_FIELDS} more" if len(names) > MOST_FIELDS else "")
 
 
 def _registered(kind: Kind) -> list[dict[str, Any]]:

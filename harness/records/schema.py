@@ -275,7 +275,7 @@ class Record(Part):
     sizes: Sizes = Field(default_factory=Sizes)
     quantization: Quantization | None = Field(default=None, description="None: weights are stored as the model's dtype says")
     probe: list[Check] | None = Field(default=None, description="what was found by a cell that tries its method out instead of training to the end")
-    data: list[DataUse] = Field(default_factory=list, description="the rows read; those that lm-eval reads by itself and calibration texts are not among them")
+    data: list[DataUse] = Field(default_factory=list, description="the rows read; lm-eval's shots and calibration texts are not among them")
     base: Unchanged | None = Field(default=None, description="None: nothing was tuned, or the cell did not get that far")
     environment: Environment
     started: datetime

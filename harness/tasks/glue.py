@@ -123,5 +123,6 @@ class Glue(TwoForms):
             if value is None:
                 context.note(f"{name} on {split}: undefined, because all predictions or all true scores are equal")
             key = "accuracy_mismatched" if split == "validation_mismatched" else name
-            metrics.append(metric(key, value, stderr=stderr, n=len(rows), split=split, protocol=protocol))
+            items = (predictions == truth).astype(float).tolist() if name == "accuracy" else None
+            metrics.append(metric(key, value, stderr=stderr, n=len(rows), split=split, protocol=protocol, items=items))
         return metrics

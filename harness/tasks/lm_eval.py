@@ -19,7 +19,7 @@ from harness.needs import ModelFacts, Needs
 from harness.records.schema import Metric
 from harness.tasks.base import TASKS, Head, Task, TaskContext
 from harness.tasks.lm_eval_harness.documents import see_documents
-from harness.tasks.lm_eval_harness.loading import defined_in, lm_eval_seeds, loaded
+from harness.tasks.lm_eval_harness.loading import defined_in, lm_eval_seeds, loaded, unsafe
 from harness.tasks.lm_eval_harness.names import check_folder, check_name, files_of, installed
 from harness.tasks.lm_eval_harness.results import Results
 
@@ -98,7 +98,8 @@ class LmEval(Task):
         self._note_shots(found["n-shot"], context)
         if lm.cut:
             context.note(f"{self.task}: {lm.cut} of {lm.requests} requests were longer than the context of {lm.max_length} tokens and lost their beginning")
-        return Results(found, tasks, self.name, self._mark, self._suffix(bool(lm.cut)), context.note).metrics()
+        own = f"@{self._content()}"
+        return Results(found, tasks, self.name, lambda name: name + own * defined_in(name, self._folder), self._suffix(bool(lm.cut)), context.note).metrics()
 
     @property
     def _folder(self) -> Path | None:
@@ -112,7 +113,7 @@ class LmEval(Task):
     def _refuse(self, tasks: dict[str, Any], context: TaskContext) -> None:
         for name, task in tasks.items():
             if getattr(task, "UNSAFE_CODE", False):
-                raise Unsupported(f"lm-eval's {name} runs code that the model has written, which is not done here")
+                raise Unsupported(unsafe(name))
             if getattr(task, "MULTIMODAL", False):
                 raise Unsupported(f"lm-eval's {name} asks about images or sound; text alone is evaluated here")
         if self.apply_chat_template and context.tokenizer.chat_template is None:
@@ -130,11 +131,9 @@ class LmEval(Task):
         words += [] if self.max_eval_samples is None else [f"first-{self.max_eval_samples}-rows"]
         return "".join(f"+{word}" for word in words + ["shortened"] * shortened)
 
-    def _mark(self, name: str) -> str:
-        """The name, and a hash of the folder's content where the folder defines it: two people's `my_task` are not the same."""
-        if not defined_in(name, self._folder):
-            return name
+    def _content(self) -> str:
+        """A hash of the folder's content, for protocol ids of what it defines: two people's `my_task` are not the same."""
         content = hashlib.sha256()
         for path in self.local_files():
             content.update(f"{path.name}:".encode() + path.read_bytes())
-        return f"{name}@{content.hexdigest()[:8]}"
+        return content.hexdigest()[:8]

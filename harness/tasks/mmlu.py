@@ -112,11 +112,21 @@ class Mmlu(BenchmarkTask):
         if context.dev and self.num_fewshot:
             return self.with_shots(0).evaluate(model, context)  # dev rows are asked as those trained on are: their subjects have no shots
         rows = self.evaluation_rows("test", context)
-        characters = None if self._form.lettered else _characters(rows["choices"])
-        scores, shortened = self.scores(model, rows, context)
+        if not self._form.lettered:
+            _refuse_empty_choices(rows)
+        return self._metrics(rows, *self.scores(model, rows, context))
+
+    def scores(self, model: Any, rows: Rows, context: TaskContext) -> tuple[list[Array], bool]:
+        """Of every row the log-likelihoods of its four answers, shape (4,), letters' up to a constant per row; and whether any
+        prompt was shortened to fit the model's context."""
+        questions, shortened = self._questions(list(rows), context)
+        return answer_scores(model, questions, padding_collator(context), context), shortened
+
+    def _metrics(self, rows: Rows, scores: Sequence[Array], shortened: bool) -> list[Metric]:
         answered = {"accuracy": [int(each.argmax()) for each in scores]}
-        if characters is not None:
-            answered["accuracy_norm"] = [int((each / lengths).argmax()) for each, lengths in zip(scores, characters, strict=True)]
+        if not self._form.lettered:
+            lengths = [[len(choice) for choice in choices] for choices in rows["choices"]]
+            answered["accuracy_norm"] = [int((each / length).argmax()) for each, length in zip(scores, lengths, strict=True)]
         protocol = self.protocol(f"mmlu/{self.prompt}-{self.num_fewshot}shot-{self.scoring}") + ("+shortened" if shortened else "")
         categories = HENDRYCKS_CATEGORIES if self.prompt == "hendrycks" else LM_EVAL_CATEGORIES
         metrics = []
@@ -125,12 +135,6 @@ class Mmlu(BenchmarkTask):
             for each in accuracies(name, rows["subject"], right, categories):
                 metrics.append(metric(each.name, each.value, stderr=each.stderr, n=each.n, split="test", protocol=protocol, items=each.items))
         return metrics
-
-    def scores(self, model: Any, rows: Rows, context: TaskContext) -> tuple[list[Array], bool]:
-        """Of every row the log-likelihoods of its four answers, shape (4,), letters' up to a constant per row; and whether any
-        prompt was shortened to fit the model's context."""
-        questions, shortened = self._questions(list(rows), context)
-        return answer_scores(model, questions, padding_collator(context), context), shortened
 
     @property
     def _form(self) -> PromptForm:
@@ -191,14 +195,10 @@ class Mmlu(BenchmarkTask):
         return by_subject
 
 
-def _characters(choices: Sequence[Sequence[str]]) -> list[Array]:
-    """The length of every choice, by which lm-eval's acc_norm divides; raises DataError for an empty one."""
-    import numpy as np
-
-    for number, texts in enumerate(choices, 1):
-        if not all(texts):
-            raise DataError(f"mmlu: question {number} of the test split has an empty choice; scoring: full-answer needs every choice written out")
-    return [np.array([len(text) for text in texts]) for texts in choices]
+def _refuse_empty_choices(rows: Rows) -> None:
+    for number, choices in enumerate(rows["choices"], 1):
+        if not all(choices):
+            raise DataError(f"{rows.place}: row {number} has an empty choice; scoring: full-answer needs every choice written out")
 
 
 def _note_cut(count: int, total: int, what: str, context: TaskContext) -> None:

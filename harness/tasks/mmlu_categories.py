@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-HENDRYCKS_CATEGORIES: Mapping[str, tuple[str, ...]] = {
+HENDRYCKS_CATEGORIES: dict[str, tuple[str, ...]] = {
     "stem": (
         "abstract_algebra", "astronomy", "college_biology", "college_chemistry", "college_computer_science", "college_mathematics",
         "college_physics", "computer_security", "conceptual_physics", "electrical_engineering", "elementary_mathematics",
@@ -28,7 +26,7 @@ HENDRYCKS_CATEGORIES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 #: lm-eval's groups, which count anatomy among the sciences.
-LM_EVAL_CATEGORIES: Mapping[str, tuple[str, ...]] = HENDRYCKS_CATEGORIES | {
+LM_EVAL_CATEGORIES: dict[str, tuple[str, ...]] = HENDRYCKS_CATEGORIES | {
     "stem": (*HENDRYCKS_CATEGORIES["stem"], "anatomy"),
     "other": tuple(subject for subject in HENDRYCKS_CATEGORIES["other"] if subject != "anatomy"),
 }

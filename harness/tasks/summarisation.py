@@ -7,7 +7,8 @@ Radford et al. 2019 (GPT-2) for `TL;DR:`. Protocols `xsum/...` and `cnn_dailymai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.needs import Needs
 from harness.tasks.base import TASKS, TaskContext
@@ -25,6 +26,9 @@ from harness.tasks.generation.task import (
 )
 from harness.tasks.rows.columns import Text
 from harness.tasks.rows.source import DataSet
+
+if TYPE_CHECKING:
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
@@ -62,9 +66,14 @@ class Summarisation(GenerationTask):
 def one_sentence_a_line(text: str) -> str:
     """The text's sentences by nltk's Punkt, without the English model that sent_tokenize would download: that one knows
     abbreviations, so that it splits less often. Matters to ROUGE-Lsum alone."""
+    return "\n".join(_punkt().tokenize(text))
+
+
+@cache
+def _punkt() -> PunktSentenceTokenizer:
     from nltk.tokenize.punkt import PunktSentenceTokenizer
 
-    return "\n".join(PunktSentenceTokenizer().tokenize(text))
+    return PunktSentenceTokenizer()
 
 
 @TASKS.register("xsum")

@@ -81,7 +81,10 @@ class SuperGlue(TwoForms):
         """One row per row of the data; of tasks with candidates one per candidate for a head, one per right answer for a prompt."""
         rows = self.training_rows(context)
         if self.form == "prompt":
-            return self.prompt_training_set([pair for row in rows for pair in self._asked_for(row)], context)
+            asked = [self._asked_for(row) for row in rows]
+            if unanswered := asked.count([]):
+                context.note(f"{self.task}: {unanswered} of {len(rows)} training rows have no right answer among their entities and are left out")
+            return self.prompt_training_set([pair for pairs in asked for pair in pairs], context)
         pairs = [(pair, label) for row in rows for pair, label in zip(self.superglue.pairs(row), self._labels(row), strict=True)]
         tokenized = tokenized_sentences([[pair[side] for pair, _ in pairs] for side in (0, 1)], context)
         for row, (_, label) in zip(tokenized, pairs, strict=True):
@@ -99,7 +102,7 @@ class SuperGlue(TwoForms):
         return [self._metric(name, each, split, protocol) for name, each in found.items()]
 
     def _metric(self, name: str, found: Scored, split: str, protocol: str) -> Metric:
-        return metric(name, found.value, stderr=found.stderr, n=found.n, split=split, protocol=protocol)
+        return metric(name, found.value, stderr=found.stderr, n=found.n, split=split, protocol=protocol, items=found.items)
 
     def _head_scores(self, model: Any, rows: list[Row], context: TaskContext) -> list[Array]:
         """The head's outputs for each class of each row, or for each of its candidates how much likelier right than wrong it is."""

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import string
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.tasks.glue_metrics import score
-from harness.tasks.statistics import Array, bootstrap_stderr
+from harness.tasks.reading.answers import best_scores
+from harness.tasks.statistics import Array, bootstrap_stderr, proportion_stderr
 from harness.tasks.superglue_datasets import Row, SuperGlueTask
 from harness.tasks.superglue_texts import entities
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A metric's value, its standard error (None: undefined on this input) and the number of items that it is over."""
+    """A metric's value, its standard error (None: undefined on this input), the number of items that it is over, and what each of them
+    contributes, where the value is their mean."""
 
     value: float | None
     stderr: float | None
     n: int
+    items: list[float] | None = None
 
 
 def scored(task: SuperGlueTask, rows: Sequence[Row], chosen: Sequence[int]) -> dict[str, Scored]:
@@ -38,7 +39,13 @@ def scored(task: SuperGlueTask, rows: Sequence[Row], chosen: Sequence[int]) -> d
 
 
 def _of_rows(name: str, predictions: Array, truth: Array) -> Scored:
-    return Scored(*score(name, predictions, truth), len(truth))
+    return _share(predictions == truth) if name == "accuracy" else Scored(*score(name, predictions, truth), len(truth))
+
+
+def _share(right: Array) -> Scored:
+    """The share of items that are right."""
+    share = float(right.mean())
+    return Scored(share, proportion_stderr(share, len(right)), len(right), right.astype(float).tolist())
 
 
 def f1_macro(predictions: Array, truth: Array, classes: int) -> Scored:
@@ -71,26 +78,7 @@ def multirc_scores(predictions: Array, truth: Array, questions: Sequence[Hashabl
 
     every = np.arange(len(numbers))
     f1, _ = score("f1", predictions, truth)
-    exact = score("accuracy", right, np.ones(len(numbers), dtype=bool))
-    return {"f1": Scored(f1, bootstrap_stderr(resampled, every, every), len(truth)), "exact_match": Scored(*exact, len(numbers))}
-
-
-def normalised_answer(text: str) -> str:
-    """An answer as SQuAD's evaluation compares it: small letters, no punctuation, no articles, single blanks."""
-    bare = "".join(letter for letter in text.lower() if letter not in string.punctuation)
-    return " ".join(word for word in bare.split() if word not in ("a", "an", "the"))
-
-
-def exact_match(answer: str, right: str) -> bool:
-    """Whether two answers are the same to SQuAD's evaluation."""
-    return normalised_answer(answer) == normalised_answer(right)
-
-
-def token_f1(answer: str, right: str) -> float:
-    """F1 of the words that two answers share, each as often as both have it; 0 where they share none."""
-    told, true = normalised_answer(answer).split(), normalised_answer(right).split()
-    shared = (Counter(told) & Counter(true)).total()
-    return 2 * shared / (len(told) + len(true)) if shared else 0.0
+    return {"f1": Scored(f1, bootstrap_stderr(resampled, every, every), len(truth)), "exact_match": _share(right)}
 
 
 def _f1(both: Array, told: Array, true: Array) -> Array:
@@ -105,10 +93,7 @@ def _f1_of_counts(hits: Array, told: Array, true: Array) -> Array:
 def record_scores(answers: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, Scored]:
     """`exact_match` and `f1_tokens` of the entities chosen, each against the right answer that it comes nearest to, without case,
     punctuation and articles, as SQuAD compares. Source: Zhang et al. 2018 (ReCoRD), sec. 5.2."""
-    pairs = list(zip(answers, right, strict=True))
-    exact = np.array([max(exact_match(answer, each) for each in known) for answer, known in pairs])
-    tokens = np.array([max(token_f1(answer, each) for each in known) for answer, known in pairs])
-    return {
-        "f1_tokens": Scored(float(tokens.mean()), float(tokens.std() / np.sqrt(len(tokens))), len(tokens)),
-        "exact_match": Scored(*score("accuracy", exact, np.ones(len(exact))), len(exact)),
-    }
+    pairs = zip(answers, right, strict=True)
+    exact, tokens = np.array([best_scores(answer, known, may_be_unanswerable=False) for answer, known in pairs]).T
+    spread = float(tokens.std(ddof=1) / np.sqrt(len(tokens))) if len(tokens) > 1 else None
+    return {"f1_tokens": Scored(float(tokens.mean()), spread, len(tokens), tokens.tolist()), "exact_match": _share(exact)}

@@ -165,7 +165,8 @@ def test_a_whole_training_ends_in_the_state_that_transformers_own_trainer_ends_i
 
 
 @pytest.mark.parametrize(
-    ("method", "scheme"), [("lora", "none"), ("{method: adalora, tinit: 1, tfinal: 0}", "none"), ("lora", "bnb-nf4")]
+    ("method", "scheme"),
+    [("lora", "none"), ("{method: adalora, tinit: 1, tfinal: 0}", "none"), pytest.param("lora", "bnb-nf4", marks=pytest.mark.slow)],
 )
 def test_what_is_saved_and_evaluated_is_the_best_state(tmp_path: Path, method: str, scheme: str) -> None:
     """As if training had ended there: a run of as many steps, whose rate does not fall, saves and scores the same."""

@@ -23,6 +23,7 @@ class Sample:
     answer: str | None = None
     classes: tuple[str, ...] = ()
     fields: tuple[tuple[str, Any], ...] = ()
+    quick: bool = True  # to evaluate
 
     def write(self, folder: Path, rows: Rows | None = None) -> Path:
         """The folder with one jsonl file per split."""
@@ -56,7 +57,7 @@ SAMPLES: dict[str, Sample] = {
     "mmlu": Sample(QUESTIONS, ("auxiliary_train", "test"), ("question",), "answer", ("answer",), (("num_fewshot", 0),)),
     "wikitext2": Sample(TEXTS, ("train", "test"), ("text",), fields=(("max_eval_samples", 2),)),
     "text": Sample(TEXTS, ("train", "test"), ("text",), fields=(("max_eval_samples", 2),)),
-    "gsm8k": Sample(WORD_PROBLEMS, ("train", "test"), ("question",), "answer", fields=(("max_eval_samples", 1),)),
+    "gsm8k": Sample(WORD_PROBLEMS, ("train", "test"), ("question",), "answer", fields=(("max_eval_samples", 1),), quick=False),
     "metamathqa": Sample([{"query": row["question"], "response": row["answer"]} for row in WORD_PROBLEMS], ("train",), ("query", "response"), "response"),
     "alpaca": Sample([{"instruction": "Add.", "input": "1 and 2", "output": "3"}] * 3, ("train",), ("instruction", "output"), "output"),
     "flan": Sample([{"inputs": "Add 1 and 2.", "targets": "3"}] * 3, ("train",), ("inputs", "targets"), "targets"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from data_files import write
 from sample_rows import SAMPLES, Sample
 from tiny_models import decoder_config
 
@@ -19,7 +21,14 @@ from harness.tasks.base import TASKS, Head, Task, TaskContext, TrainingSet
 
 ContextOf = Callable[..., TaskContext]
 BOM = "\ufeff"
+ODD = (" \n", "\x00\u200b", "🙃" * 40, "no end " * 400)
 every_task = pytest.mark.parametrize("name", list(SAMPLES))
+
+
+@pytest.fixture(autouse=True)
+def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
+    """METEOR's Java takes seconds to start, and a machine without it is a machine, too."""
+    monkeypatch.setenv("PATH", "")
 
 
 def task_on(name: str, folder: Path) -> Task:
@@ -37,7 +46,7 @@ def model_with(head: Head) -> Any:
     return AutoModelForSequenceClassification.from_config(decoder_config(num_labels=head.labels, problem_type=head.problem_type)).eval()
 
 
-def lived(task: Task, context: TaskContext) -> tuple[TrainingSet, list[Metric]]:
+def lived(task: Task, context: TaskContext, evaluates: bool = True) -> tuple[TrainingSet, list[Metric]]:
     """What the task gives to train on, read batch by batch, and its metrics on a tiny decoder."""
     import torch
 
@@ -45,8 +54,22 @@ def lived(task: Task, context: TaskContext) -> tuple[TrainingSet, list[Metric]]:
     for start in range(0, min(len(training.rows), 8), 2):
         batch = training.collator([training.rows[index] for index in range(start, min(start + 2, len(training.rows)))])
         assert batch["input_ids"].shape[1] <= context.max_length
-    with torch.inference_mode():
-        return training, task.evaluate(model_with(task.head(context.model)), context) if task.evaluates else []
+    metrics: list[Metric] = []
+    if task.evaluates and evaluates:
+        with torch.inference_mode():
+            metrics = task.evaluate(model_with(task.head(context.model)), context)
+    assert len(training.rows)
+    assert all(metric.value is None or math.isfinite(metric.value) for metric in metrics)
+    return training, metrics
+
+
+def refusal(name: str, folder: Path, context: TaskContext) -> HarnessError | None:
+    """What training and evaluation say of the rows in that folder; None where they work."""
+    try:
+        lived(task_on(name, folder), context, SAMPLES[name].quick)
+    except HarnessError as error:
+        return error
+    return None
 
 
 def read(name: str, folder: Path) -> None:
@@ -64,9 +87,8 @@ def spoiled(sample: Sample, folder: Path, **values: Any) -> Path:
 @every_task
 def test_good_rows_train_and_evaluate(name: str, tmp_path: Path, context_of: ContextOf, decoder_tokenizer: Any) -> None:
     """Else the other tests show nothing."""
-    training, metrics = lived(task_on(name, SAMPLES[name].write(tmp_path)), context_of(decoder_tokenizer()))
-    assert len(training.rows)
-    assert all(metric.value is None or math.isfinite(metric.value) for metric in metrics)
+    _, metrics = lived(task_on(name, SAMPLES[name].write(tmp_path)), context_of(decoder_tokenizer(), model_context=1024))
+    assert bool(metrics) == TASKS.get(name).evaluates
 
 
 @pytest.mark.parametrize("value", [99, -1, 0.5, "neither", None, True])
@@ -75,7 +97,7 @@ def test_a_class_that_there_is_not_is_named_with_its_place(name: str, value: Any
     sample = SAMPLES[name]
     if name == "glue/stsb" and value == 0.5:
         pytest.skip("a score")
-    spoiled(sample, tmp_path, **{column: value for column in sample.classes})
+    spoiled(sample, tmp_path, **dict.fromkeys(sample.classes, value))
     with pytest.raises(DataError, match=rf"{sample.splits[0]}\.jsonl: row 2, column {sample.classes[0]}: .*expected"):
         read(name, tmp_path)
 
@@ -102,49 +124,39 @@ def test_half_a_character_is_named_with_its_place(name: str, tmp_path: Path) -> 
         read(name, tmp_path)
 
 
+@pytest.mark.parametrize("which", ["one empty", "all empty", "odd"])
 @every_task
-@pytest.mark.parametrize("text", ["", " \n", "\x00\u200b", "🙃" * 40, "no end " * 400], ids=["empty", "blank", "control", "emoji", "long"])
-def test_an_odd_text_is_read_or_refused(name: str, text: str, tmp_path: Path, context_of: ContextOf, decoder_tokenizer: Any) -> None:
+def test_empty_and_odd_texts_are_read_or_refused_with_the_file(name: str, which: str, tmp_path: Path, context_of: ContextOf, decoder_tokenizer: Any) -> None:
     sample = SAMPLES[name]
-    task, context = task_on(name, spoiled(sample, tmp_path, **dict.fromkeys(sample.texts, text))), context_of(decoder_tokenizer())
-    try:
-        _, metrics = lived(task, context)
-    except HarnessError as error:
-        assert isinstance(error, DataError), "what the rows lack is not the machine's or the model's fault"
-        assert str(tmp_path) in str(error), error
-        return
-    assert all(metric.value is None or math.isfinite(metric.value) for metric in metrics)
+    odd = [sample.rows[number % len(sample.rows)] | dict.fromkeys(sample.texts, text) for number, text in enumerate(ODD)]
+    rows = {
+        "one empty": [row | dict.fromkeys(sample.texts, "") if number == 1 else row for number, row in enumerate(sample.rows)],
+        "all empty": [row | dict.fromkeys(sample.texts, "") for row in sample.rows],
+        "odd": [*sample.rows, *odd],
+    }
+    error = refusal(name, sample.write(tmp_path, rows[which]), context_of(decoder_tokenizer()))
+    assert error is None or isinstance(error, DataError), "what the rows lack is not the machine's or the model's fault"
+    assert error is None or str(tmp_path) in str(error)
 
 
-@every_task
-def test_nothing_but_empty_texts_is_read_or_refused(name: str, tmp_path: Path, context_of: ContextOf, decoder_tokenizer: Any) -> None:
-    sample = SAMPLES[name]
-    sample.write(tmp_path, [row | dict.fromkeys(sample.texts, "") for row in sample.rows])
-    try:
-        lived(task_on(name, tmp_path), context_of(decoder_tokenizer()))
-    except HarnessError as error:
-        assert isinstance(error, DataError)
-        assert str(tmp_path) in str(error), error
+MEGABYTE = "word " * 200_000
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "json"])
-@pytest.mark.parametrize("name", ["glue/rte", "mmlu", "e2e", "alpaca"])
-def test_a_line_of_a_megabyte_is_cut_like_any_other(name: str, suffix: str, tmp_path: Path, context_of: ContextOf, decoder_tokenizer: Any) -> None:
-    sample = SAMPLES[name]
-    rows = [row | {sample.texts[0]: "word " * 200_000} if number == 1 else row for number, row in enumerate(sample.rows)]
-    for split in sample.splits:
-        path = tmp_path / f"{split}.{suffix}"
-        if suffix == "jsonl":
-            sample.write(tmp_path, rows)
-        elif suffix == "json":
-            path.write_text(json.dumps(rows))
-        else:
-            import pandas as pd
-
-            pd.DataFrame(rows).to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
-    context = context_of(decoder_tokenizer())
+@pytest.mark.parametrize("name", ["glue/rte", "mmlu", "alpaca"])
+def test_a_line_of_a_megabyte_is_cut_like_any_other(name: str, tmp_path: Path, context_of: ContextOf, decoder_tokenizer: Any) -> None:
+    sample, context = SAMPLES[name], context_of(decoder_tokenizer())
+    spoiled(sample, tmp_path, **{sample.texts[0]: MEGABYTE})
     training, _ = lived(task_on(name, tmp_path), context)
-    assert max(len(row["input_ids"]) for row in training.rows) <= context.max_length
+    assert max(len(row["input_ids"]) for row in training.rows) == context.max_length
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "json", "parquet"])
+def test_a_line_of_a_megabyte_is_read_from_every_format(suffix: str, tmp_path: Path) -> None:
+    """The csv module takes 128 KiB for a field unless it is told otherwise."""
+    rows = [row | {"sentence1": MEGABYTE, "sentence2": "b"} for row in SAMPLES["glue/rte"].rows]
+    write(tmp_path / f"train.{suffix}", rows)
+    source = task_on("glue/rte", tmp_path).source()  # type: ignore[attr-defined]
+    assert [len(text) for text in source.load("train")["sentence1"]] == [1_000_000] * 4
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
@@ -190,7 +202,7 @@ def test_a_key_that_is_there_twice_is_refused(suffix: str, tmp_path: Path) -> No
         read("glue/rte", tmp_path)
 
 
-@pytest.mark.parametrize("missing", [("pad",), ("pad", "eos"), ("pad", "eos", "bos"), ("eos",)], ids="+".join)
+@pytest.mark.parametrize("missing", [("pad",), ("pad", "eos"), ("eos",)], ids="+".join)
 @every_task
 def test_a_tokenizer_without_special_tokens_works_or_is_refused(
     name: str, missing: tuple[str, ...], tmp_path: Path, context_of: ContextOf, decoder_tokenizer: Any
@@ -200,16 +212,12 @@ def test_a_tokenizer_without_special_tokens_works_or_is_refused(
         tokenizer.pad_token = "</s>"
     for token in missing:
         setattr(tokenizer, f"{token}_token", None)
-    model = model_with(task_on(name, SAMPLES[name].write(tmp_path)).head(context_of(tokenizer).model))
-    model.config.pad_token_id = None  # declare_padding sets it, and the model is shared
-    context = context_of(tokenizer)
-    try:
-        training, metrics = lived(task_on(name, tmp_path), context)
-    except Unsupported as error:
-        assert {"pad", "eos"} <= set(missing), error
-        assert "neither" in str(error)
-        return
-    assert len(training.rows)
-    assert all(metric.value is None or math.isfinite(metric.value) for metric in metrics)
-    if missing == ("pad",):
-        assert any("has no pad token: its end-of-text token" in note for note in context.notes)
+    context, folder = context_of(tokenizer), SAMPLES[name].write(tmp_path)
+    model_with(task_on(name, folder).head(context.model)).config.pad_token_id = None  # the model is shared
+    error = refusal(name, folder, context)
+    if missing == ("pad", "eos") or error is not None:
+        assert isinstance(error, Unsupported)
+        assert re.search(r"the tokenizer has (no|neither a pad token nor an) end-of-text token", str(error))
+        assert "eos" in missing
+    else:
+        assert any("has no pad token: its end-of-text token" in note for note in context.notes) == ("pad" in missing)

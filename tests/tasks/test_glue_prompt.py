@@ -93,7 +93,7 @@ def test_scores_are_those_of_a_plain_pass_per_candidate(name: str, kind: str, to
         found, _ = task.answer_likelihoods(model, rows_of(name), context)
         expected = [[likelihood(model, tokenizer, prompts[name].format(**row) + ending, word) for word in words] for row in rows_of(name)]
         metrics = task.evaluate(model, context)
-    np.testing.assert_allclose(np.stack(found), expected, atol=3e-4)
+    np.testing.assert_allclose(np.stack(found), expected, rtol=3e-5, atol=3e-4)
     predicted = np.argmax(expected, axis=1)
     assert {metric.protocol for metric in metrics} == {f"glue/{name}/prompt-likelihood"}
     if name == "stsb":
@@ -187,7 +187,7 @@ def test_own_template_and_words_are_another_protocol(tmp_path: Path, decoder_tok
         found, _ = task.answer_likelihoods(model, rows_of("sst2"), context_of(tokenizer))
         expected = [[likelihood(model, tokenizer, f"{row['sentence']} It was", word) for word in ("bad", "good")] for row in rows_of("sst2")]
         (metric,) = task.evaluate(model, context_of(tokenizer))
-    np.testing.assert_allclose(np.stack(found), expected, atol=3e-4)
+    np.testing.assert_allclose(np.stack(found), expected, rtol=3e-5, atol=3e-4)
     assert metric.protocol == "glue/sst2/prompt-likelihood+own-template+own-verbalizer"
     assert task.label_words() == ("bad", "good")
 
@@ -196,6 +196,8 @@ def test_own_template_and_words_are_another_protocol(tmp_path: Path, decoder_tok
     ("fields", "says"),
     [
         ({"template": "{sentence} is {sentense}"}, "template: no column {sentense}; there are {sentence}; did you mean {sentence}?"),
+        ({"template": ""}, "template: holds no column"),
+        ({"verbalizer": ()}, "verbalizer: 0 words for 2 classes"),
         ({"template": "is it good?"}, "template: holds no column"),
         ({"template": "{sentence"}, "template: expected '}' before end of string; write a column as {sentence}"),
         ({"template": "{sentence!r}"}, "template: no column {sentence!r}"),
@@ -254,9 +256,16 @@ def test_a_prompt_without_room_for_itself_is_an_error(tmp_path: Path, decoder_to
         asked("rte", tmp_path).training_set(context_of(decoder_tokenizer(), max_length=10))
 
 
-def test_a_megabyte_in_a_line_and_an_empty_text_are_asked_like_any_other(tmp_path: Path, decoder_tokenizer: Any, context_of: Any) -> None:
-    task, model = asked("cola", tmp_path), language_model("decoder")
-    rows = [{"sentence": "The following are questions about the answer. " * 22_000, "label": 0}, {"sentence": "", "label": 1}]
+def test_an_empty_text_is_asked_like_any_other(tmp_path: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     with torch.inference_mode():
-        scores, _ = task.answer_likelihoods(model, rows, context_of(decoder_tokenizer()))
-    assert all(np.isfinite(each).all() for each in scores)
+        scores, _ = asked("cola", tmp_path).answer_likelihoods(language_model("decoder"), [{"sentence": "", "label": 1}], context_of(decoder_tokenizer()))
+    assert np.isfinite(scores[0]).all()
+
+
+@pytest.mark.slow
+def test_a_megabyte_in_a_line_is_asked_like_any_other(tmp_path: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    rows = [{"sentence": "The following are questions about the answer. " * 22_000, "label": 0}]
+    with torch.inference_mode():
+        scores, protocol = asked("cola", tmp_path).answer_likelihoods(language_model("decoder"), rows, context_of(decoder_tokenizer()))
+    assert np.isfinite(scores[0]).all()
+    assert protocol.endswith("+shortened")

@@ -76,6 +76,16 @@ def test_every_name_of_lm_evals_own_index_is_known() -> None:
     assert not [name for name in alone if index[name].yaml_path != names.tasks[name]]
 
 
+@pytest.mark.slow
+def test_a_group_of_ones_own_may_gather_lm_evals_tasks(tmp_path: Path) -> None:
+    from harness.tasks.lm_eval_harness.loading import loaded
+
+    folder = write_tasks(tmp_path / "mine", my_choice=CHOICE)
+    (folder / "group.yaml").write_text("group: my_group\ntask: [my_choice, {group: inner, task: [arc_easy]}]\n")
+    with pytest.raises(DataError, match=r"my_group cannot be loaded: .*allenai/ai2_arc"):  # found, and its data is not here
+        loaded("my_group", folder, None, None)
+
+
 def test_the_content_of_the_folder_is_part_of_the_id_and_where_it_lies_is_not(tmp_path: Path) -> None:
     folder = write_tasks(tmp_path / "here", my_choice=CHOICE)
     moved = Path(shutil.copytree(folder, tmp_path / "there"))

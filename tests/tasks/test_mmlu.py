@@ -16,7 +16,8 @@ from harness.needs import ModelFacts
 from harness.tasks.base import TASKS
 from harness.tasks.mmlu import Mmlu
 from harness.tasks.mmlu_metrics import accuracies
-from harness.tasks.mmlu_prompts import HENDRYCKS
+from harness.tasks.mmlu_prompts import HENDRYCKS, LM_EVAL, LM_EVAL_CONTINUATION
+from harness.tasks.multiple_choice import too_long
 
 SUBJECTS = ("abstract_algebra", "virology")
 
@@ -53,6 +54,55 @@ def test_the_prompt_is_hendrycks() -> None:
         "What is 1 + 1?\nA. 2\nB. 3\nC. 4\nD. 5\nAnswer: B\n\n"
         "What is 3 + 3?\nA. 6\nB. 7\nC. 8\nD. 9\nAnswer:"
     )
+
+
+def test_lm_evals_prompts_strip_the_question_and_nothing_else() -> None:
+    row = question("high_school_us_history", 3) | {"question": "  What is 3?\n ", "choices": [" six", "7 ", "8", "9"]}
+    assert LM_EVAL.prompt(row, [row]) == (
+        "The following are multiple choice questions (with answers) about high school us history.\n\n"
+        "What is 3?\nA.  six\nB. 7 \nC. 8\nD. 9\nAnswer: D\n\n"
+        "What is 3?\nA.  six\nB. 7 \nC. 8\nD. 9\nAnswer:"
+    )
+    assert LM_EVAL_CONTINUATION.prompt(row, [row]) == (
+        "The following are questions (with answers) about high school us history.\n\n"
+        "Question: What is 3?\nAnswer: 9\n\nQuestion: What is 3?\nAnswer:"
+    )
+    assert LM_EVAL_CONTINUATION.answers(row) == ("  six", " 7 ", " 8", " 9")
+
+
+def test_full_answers_need_the_prompt_that_shows_no_letters() -> None:
+    with pytest.raises(ValueError, match=r"scoring: full-answer is lm-eval's mmlu_continuation.* it needs prompt: lm-eval"):
+        mmlu("hub", scoring="full-answer")
+
+
+def test_a_default_prompt_leaves_the_identity_of_old_cells() -> None:
+    assert {"prompt", "scoring"} & set(mmlu("hub").identity()) == set()
+    assert mmlu("hub", prompt="lm-eval").identity()["prompt"] == "lm-eval"
+
+
+def test_an_empty_choice_has_no_full_answer(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    rows = [question("virology", 1), question("virology", 2) | {"choices": ["1", "", "3", "4"]}]
+    pd.DataFrame(rows).to_parquet(data / "test.parquet")
+    with pytest.raises(DataError, match=r"test.parquet: row 2 has an empty choice; scoring: full-answer needs every choice"):
+        mmlu(data, prompt="lm-eval", scoring="full-answer").evaluate(llama(), context_of(decoder_tokenizer()))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"answer": 4}, "row 2, column answer: outside the range"), ({"choices": ["1", "2", "3"]}, "row 2, column choices: a list of 3"), ({"choices": None}, "row 2, column choices: expected a list of 4")],
+)
+def test_rows_that_are_no_four_way_choice_are_refused(changed: dict[str, Any], message: str, data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    pd.DataFrame([question("virology", 1), question("virology", 2) | changed]).to_parquet(data / "test.parquet")
+    with pytest.raises(DataError, match=message):
+        mmlu(data, num_fewshot=0).evaluate(llama(), context_of(decoder_tokenizer()))
+
+
+def test_full_answers_are_trained_on_as_they_are_asked(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    training = mmlu(data, prompt="lm-eval", scoring="full-answer").training_set(context_of(tokenizer, max_length=256))
+    for row, source in zip(training.rows, [question(subject, number) for subject in SUBJECTS for number in range(9)], strict=True):
+        assert tokenizer.decode(row["input_ids"][1:]) == f"{LM_EVAL_CONTINUATION.prompt(source, [])} {source['choices'][source['answer']]}"
+        assert tokenizer.decode([token for token in row["labels"] if token != -100]) == f" {source['choices'][source['answer']]}"
 
 
 def test_a_prompt_without_a_subject_names_none() -> None:
@@ -206,5 +256,6 @@ def test_the_real_questions_are_read_and_fit(shared_data: Path, decoder_tokenize
     assert len(Counter(row["subject"] for row in rows)) == 57
     context = context_of(decoder_tokenizer(), model_context=2048)
     questions, _ = task._questions(rows[::700], context)
-    assert all(len(found.prompt) <= 2048 for found in questions)
+    cut = too_long(questions, context)
+    assert any(note.startswith(f"mmlu: {cut} of 21 prompts without any shots") for note in context.notes)
     assert all(len(answer) == 1 for found in questions for answer in found.answers)

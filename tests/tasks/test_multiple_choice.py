@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny_models import VOCABULARY, decoder_config, encoder_decoder_config
 
-from harness.errors import Diverged
+from harness.errors import DataError, Diverged, Unsupported
 from harness.tasks.batches import PaddingCollator, padding_collator
-from harness.tasks.multiple_choice import PromptTokenizer, Question, answer_scores, differing
+from harness.tasks.multiple_choice import PromptTokenizer, Question, answer_scores, differing, questions_of, too_long, training_row
 
 
 def questions(count: int, *answers: tuple[int, ...]) -> list[Question]:
@@ -165,9 +165,123 @@ def test_a_tokenizer_without_a_pad_token_pads_with_its_end_of_text(decoder_token
 
 
 def test_a_tokenizer_that_cannot_pad_at_all_is_unsupported(decoder_tokenizer: Any, context_of: Any) -> None:
-    from harness.errors import Unsupported
-
     tokenizer = decoder_tokenizer()
     tokenizer.eos_token = None
     with pytest.raises(Unsupported, match="neither a pad token nor an end-of-text token"):
         padding_collator(context_of(tokenizer))
+
+
+PROMPTS = ["Which of them?\nAnswer:", "A question", "Yes or no: is it so?"]
+ANSWERS = [[" A", " B", " neither of them"], [" is the answer", " is the question. Answer: A"], [" yes"]]
+
+
+def test_answers_of_any_number_and_length_are_scored_whole(causal_model: Any, decoder_tokenizer: Any, context_of: Any) -> None:
+    """The definition: the joint likelihood of a text, less that of its prompt."""
+    tokenizer = decoder_tokenizer()
+    context = context_of(tokenizer)
+    asked = questions_of(PROMPTS, ANSWERS, context)
+    with torch.inference_mode():
+        found = answer_scores(causal_model, asked, padding_collator(context), context)
+        for prompt, answers, scores, question in zip(PROMPTS, ANSWERS, found, asked, strict=True):
+            assert scores.shape == (len(answers),)
+            assert tokenizer.decode(question.prompt[1:]) == prompt
+            for answer, score, tokens in zip(answers, scores, question.answers, strict=True):
+                assert tokenizer.decode(tokens) == answer
+                assert score == pytest.approx(_whole_text(causal_model, tokenizer, prompt + answer) - _whole_text(causal_model, tokenizer, prompt), abs=2e-4)
+
+
+def _whole_text(model: Any, tokenizer: Any, text: str) -> float:
+    ids = torch.tensor([tokenizer(text)["input_ids"]])
+    likelihoods = model(input_ids=ids[:, :-1]).logits[0].log_softmax(dim=-1)
+    return float(likelihoods.gather(1, ids[0, 1:, None]).sum())
+
+
+def test_an_encoder_decoders_own_answers_are_the_decoders_texts(encoder_decoder_tokenizer: Any, context_of: Any) -> None:
+    """As transformers' own loss over the labels has it, end-of-text left out."""
+    from transformers import T5ForConditionalGeneration
+
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(encoder_decoder_config()).eval()
+    tokenizer = encoder_decoder_tokenizer()
+    context = context_of(tokenizer, "encoder-decoder", model_context=None)
+    asked = questions_of(PROMPTS, ANSWERS, context)
+    with torch.inference_mode():
+        found = answer_scores(model, asked, padding_collator(context), context)
+        for prompt, answers, scores in zip(PROMPTS, ANSWERS, found, strict=True):
+            for answer, score in zip(answers, scores, strict=True):
+                labels = tokenizer([answer], add_special_tokens=False, return_tensors="pt")["input_ids"]
+                loss = model(input_ids=tokenizer([prompt], return_tensors="pt")["input_ids"], labels=labels).loss
+                assert score == pytest.approx(-float(loss) * labels.shape[1], abs=2e-4)
+
+
+def test_tokens_across_the_border_belong_to_the_answer(decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    assert len(tokenizer("Answ")["input_ids"]) > 2, "Answer is one token, and its beginning several"
+    (question,) = questions_of(["The Answ"], [["er", "ers"]], context_of(tokenizer))
+    texts = [tokenizer(f"The Answ{answer}")["input_ids"] for answer in ("er", "ers")]
+    assert [[*question.prompt.tolist(), *answer] for answer in question.answers] == texts
+    assert tokenizer.decode(question.prompt[1:]) == "The"
+
+
+def test_a_blank_at_the_prompts_end_is_the_answers(decoder_tokenizer: Any, context_of: Any) -> None:
+    context = context_of(decoder_tokenizer())
+    (behind,), (before,) = (questions_of([prompt], [answers], context) for prompt, answers in (("Answer: ", ["A", "B"]), ("Answer:", [" A", " B"])))
+    assert behind.prompt.tolist() == before.prompt.tolist()
+    assert behind.answers == before.answers
+
+
+def test_an_answer_behind_no_prompt_follows_the_beginning_of_text(decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    tokenizer.backend_tokenizer.post_processor, before = None, tokenizer.backend_tokenizer.post_processor
+    (question,) = questions_of([""], [["Answer: A", "Answer: B"]], context_of(tokenizer))
+    tokenizer.bos_token = tokenizer.eos_token = None
+    with pytest.raises(Unsupported, match="neither a beginning-of-text nor an end-of-text token"):
+        questions_of([""], [["Answer: A"]], context_of(tokenizer))
+    tokenizer.backend_tokenizer.post_processor = before
+    assert question.prompt.tolist() == [0]
+    assert [tokenizer.decode(answer) for answer in question.answers] == ["Answer: A", "Answer: B"]
+
+
+def test_an_answer_without_tokens_is_refused(decoder_tokenizer: Any, context_of: Any) -> None:
+    with pytest.raises(DataError, match=r"an answer has no tokens, so that nothing can be scored: '' after 'Which\?'"):
+        questions_of(["Which?"], [[" A", ""]], context_of(decoder_tokenizer()))
+
+
+def test_a_prompt_too_long_loses_its_beginning_for_each_answer_by_itself(decoder_tokenizer: Any, context_of: Any) -> None:
+    """A short answer leaves more of the prompt than a long one."""
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(decoder_config(context=20)).eval()
+    context = context_of(decoder_tokenizer(), model_context=20)
+    (long,), (short,) = questions(1, *SEVERAL), [Question(np.arange(2, 10), SEVERAL)]
+    long = Question(np.arange(2, 40), SEVERAL)
+    assert [too_long([question], context) for question in (long, short)] == [1, 0]
+    with torch.inference_mode():
+        (scores, _) = answer_scores(model, [long, short], PaddingCollator(1), context)
+        for answer, score in zip(SEVERAL, scores, strict=True):
+            kept = Question(long.prompt[-(21 - len(answer)) :], (answer,))
+            assert score == pytest.approx(literal_score(model, Question(kept.prompt, (answer[:-1],)), answer[:-1]) + _last(model, kept, answer), abs=2e-4)
+
+
+def _last(model: Any, question: Question, answer: tuple[int, ...]) -> float:
+    """Log-likelihood of the answer's last token, read with 20 tokens before it."""
+    ids = torch.tensor([[*question.prompt.tolist(), *answer[:-1]]])
+    assert ids.shape[1] == 20
+    return float(model(input_ids=ids).logits[0, -1].log_softmax(dim=-1)[answer[-1]])
+
+
+def test_an_answer_longer_than_the_context_is_unsupported(decoder_tokenizer: Any, context_of: Any) -> None:
+    from transformers import LlamaForCausalLM
+
+    asked = [Question(np.arange(2, 5), (tuple(range(2, 30)),))]
+    with pytest.raises(Unsupported, match="question 1 has an answer of 28 tokens, and the model's context is 20"):
+        answer_scores(LlamaForCausalLM(decoder_config(context=20)), asked, PaddingCollator(1), context_of(decoder_tokenizer(), model_context=20))
+
+
+def test_a_row_to_train_on_has_its_loss_on_the_whole_answer(decoder_tokenizer: Any, encoder_decoder_tokenizer: Any, context_of: Any) -> None:
+    for tokenizer, kind in ((decoder_tokenizer(), "decoder"), (encoder_decoder_tokenizer(), "encoder-decoder")):
+        question = questions_of(PROMPTS, ANSWERS, context_of(tokenizer, kind))[0]
+        row = training_row(question, 2)
+        assert tokenizer.decode([token for token in row["labels"] if token != -100]).strip() == "neither of them"
+        assert (len(row["labels"]) == len(row["input_ids"])) == (kind == "decoder")

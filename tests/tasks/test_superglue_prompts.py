@@ -177,6 +177,13 @@ def test_record_trains_on_each_right_answer_among_the_wrong_ones(tmp_path: Path,
     assert batch["question"].tolist() == [0] * 4 + [1] * 2 + [2] * 2
 
 
+def test_a_record_row_without_its_answer_among_the_entities_is_left_out_and_noted(tmp_path: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    task, context = asked("record", tmp_path), context_of(decoder_tokenizer(), max_length=512)
+    write_superglue("record", tmp_path, [{**ROWS["record"][0], "answers": ["Nobody"]}, ROWS["record"][1]])
+    assert len(task.training_set(context).rows) == 2
+    assert "superglue/record: 1 of 2 training rows have no right answer among their entities and are left out" in context.notes
+
+
 @pytest.mark.parametrize("name", [name for name in EIGHT if name != "record"])
 def test_training_rows_have_their_loss_on_the_right_answer_alone(name: str, tmp_path: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     for prompts in ("t5", "lm-eval"):

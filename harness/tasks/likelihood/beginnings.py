@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def shared_beginnings(sequences: Sequence[Array], read: Sequence[int]) -> list[B
             stack.append(_Neighbours(shared, first))
             if inner is not None:
                 stack[-1].take(inner)
-    return [Beginning(length, tuple(order[first:end])) for length, first, end in stack[0].found] if stack else []
+    return [Beginning(length, tuple(order[first:end])) for length, first, end in stack[0].found]
 
 
 @dataclass
@@ -76,10 +77,8 @@ def _shared_with_next(sequences: Sequence[Array], order: Sequence[int]) -> Itera
     """How many tokens each row of the order begins with that the next one does too; 0 for the last."""
     import numpy as np
 
-    for row, following in zip(order, [*order[1:], None], strict=True):
-        if following is None:
-            yield 0
-            return
+    for row, following in pairwise(order):
         shortest = min(len(sequences[row]), len(sequences[following]))
         different = np.flatnonzero(sequences[row][:shortest] != sequences[following][:shortest])
         yield int(different[0]) if len(different) else shortest
+    yield 0

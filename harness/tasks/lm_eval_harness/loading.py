@@ -1,4 +1,4 @@
-"""lm-eval's tasks, loaded: from one file where that defines it, from its index where they are several."""
+"""lm-eval's tasks, loaded: one from an index of its folder alone, several from that of all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +25,29 @@ def loaded(name: str, include_path: Path | None, num_fewshot: int | None, gen_kw
     import yaml
     from datasets.exceptions import DatasetsError
 
+    index = _index(name, include_path)
+    definition = index.task_index[name].cfg or {} if name in index.task_index else {}
+    if definition.get("unsafe_code"):
+        raise Unsupported(unsafe(name))  # before its functions are imported, which may try such code
     try:
-        found: dict[str, Any] = _load(name, include_path)
+        found: dict[str, Any] = index.load([name])
     except ModuleNotFoundError as error:
         raise Unsupported(f"lm-eval's task {name} needs the package {error.name}, which is not installed") from error
     except (OSError, ValueError, LookupError, TypeError, RuntimeError, DatasetsError, jinja2.TemplateError, yaml.YAMLError) as error:
-        raise DataError(_failed(name, include_path, error)) from error
+        raise DataError(_failed(name, definition, error)) from error
     for task in found["tasks"].values():
         _set(task, num_fewshot, gen_kwargs)
     return found
 
 
-def _load(name: str, include_path: Path | None) -> dict[str, Any]:
-    from lm_eval.tasks import TaskManager
-
-    path = task_file(name, include_path)
-    manager, wanted = (TaskManager(include_defaults=False), str(path)) if path is not None else (_index(name, include_path), name)
-    found: dict[str, Any] = manager.load([wanted])
-    return found
+def unsafe(name: str) -> str:
+    """Why a task whose metric runs what the model has written is not done."""
+    return f"lm-eval's {name} runs code that the model has written, which is not done here"
 
 
-def _failed(name: str, include_path: Path | None, error: Exception) -> str:
-    """What to say of a task that could not be loaded: with the data set, where one file names it."""
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    path = task_file(name, include_path)
-    config = {} if path is None else load_yaml(path, resolve_func=False)
-    names = " ".join(str(config[key]) for key in ("dataset_path", "dataset_name") if config.get(key))
+def _failed(name: str, definition: dict[str, Any], error: Exception) -> str:
+    """What to say of a task that could not be loaded: with the data set, where its definition names one."""
+    names = " ".join(str(definition[key]) for key in ("dataset_path", "dataset_name") if definition.get(key))
     data = f"; its data set is {names}" if names else ""
     network = "; without a network, data sets must be in the cache of `datasets`" if isinstance(error, OSError) else ""
     return f"lm-eval's task {name} cannot be loaded: {type(error).__name__}: {error}{data}{network}"
@@ -69,19 +65,17 @@ def defined_in(name: str, include_path: Path | None) -> bool:
 
 
 def _index(name: str, include_path: Path | None) -> Any:
-    """An index that has a group or tag with all its members: the folder's alone where it needs no more, as lm-eval's own takes its time."""
-    if include_path is not None and name in names_in(include_path) and name not in shipped_names():
-        local = _manager(include_path, False)
-        if _complete(name, local.task_index):
-            return local
-    return _manager(include_path, True)
-
-
-@cache
-def _manager(include_path: Path | None, include_defaults: bool) -> Any:
+    """An index that has the name and all that it gathers, no larger than need be, as that of all tasks takes its time."""
     from lm_eval.tasks import TaskManager
 
-    return TaskManager(include_path=include_path, include_defaults=include_defaults)
+    file = task_file(name, include_path)
+    if file is not None:
+        return TaskManager(include_path=file.parent, include_defaults=False)
+    if include_path is not None and name in names_in(include_path) and name not in shipped_names():
+        local = TaskManager(include_path=include_path, include_defaults=False)
+        if _complete(name, local.task_index):
+            return local
+    return TaskManager(include_path=include_path)
 
 
 def _complete(name: str, index: dict[str, Any]) -> bool:

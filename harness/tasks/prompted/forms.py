@@ -74,7 +74,8 @@ class TwoForms(BenchmarkTask):
     def prompt(self) -> Prompt:
         """How it is asked: the chosen style with what the suite puts in its place."""
         style = self.styles()[self.prompts]
-        return Prompt(self.template or style.template, self.verbalizer or style.words, style.ended)
+        template = style.template if self.template is None else self.template
+        return Prompt(template, style.words if self.verbalizer is None else self.verbalizer, style.ended)
 
     def template_of(self, kind: str) -> Template:
         """The template as a kind of model reads it."""
