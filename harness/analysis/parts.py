@@ -20,7 +20,10 @@ def part_tables(rows: Sequence[Row], order: AxisOrder) -> Iterator[Table]:
             base, _, part = metric.name.partition(":")
             if part:
                 parts.setdefault((base, metric.task), {})[part] = metric_address(metric.name, metric.task)
+        wholes = {(metric.name, metric.task) for row in found for metric in row.record.metrics}
         for (base, evaluated), addresses in parts.items():
+            if (base, evaluated) not in wholes:  # kinds of one metric, which stand in tables of their own
+                continue
             having = [row for row in found if any(row.reading(key) for key in addresses.values())]
             if having:
                 yield _part_table(str(task), metric_address(base, evaluated), addresses, having, order)

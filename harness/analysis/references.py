@@ -7,13 +7,13 @@ agrees with the cell's configuration (a field it does not state says nothing):
              `roberta-large`), upper and lower case alike
     scheme   what papers call the cell's scheme (harness.analysis.scheme_names)
     method   the registered name of the cell's method
-    task     the registered name of the cell's task
+    task     the registered name of the cell's task, or of what is evaluated in its place
 
 and when the cell's data are the task's own (never `micro`). A number of a metric stands beside that metric and
 its variants (`accuracy` beside `accuracy_macro`: the protocol below the table says which mean it is). Ids are labels that an author chose freely, so
-they don't count, the model's excepted. Values are as the source prints them. What else a row states
-(`train: alpaca`) is shown with its value; a field of the method (`r`, `use_dora`) must agree with the cell's, and of a scheme that keeps
-channels in 16 bit, which and how many.
+they don't count, the model's excepted. Values are as the source prints them. What else a row states is shown with its value, and must
+agree with the cell where the cell says it too: a field of the method (`r`, `use_dora`), of a scheme that keeps channels in 16 bit which
+and how many, and `train` where the cell is trained on another task than it is evaluated on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -60,8 +61,7 @@ class ReferenceRow(BaseModel):
         stated = {field: getattr(self, field) for field in PLACING if getattr(self, field) is not None}
         if row.config("task", "data") == "micro" or (family is not None and self.task != family):
             return False
-        states = {**row.record.cell.config.get("method", {}), **scheme_states(row)}
-        further = {name: value for name, value in states.items() if name in (self.model_extra or {})}
+        further = {name: value for name, value in _states(row).items() if name in (self.model_extra or {})}
         return all(value.casefold() in names[field] for field, value in stated.items()) and all(
             (self.model_extra or {})[name] == value for name, value in further.items()
         )
@@ -121,8 +121,26 @@ def placing_names(row: Row) -> Mapping[str, set[str]]:
         "model": {row.record.cell.model.casefold(), source.rstrip("/").rpartition("/")[2].casefold()},
         "scheme": scheme_names(row),
         "method": {str(row.config("method", "method") or "").casefold()},
-        "task": {str(row.config("task", "task") or "").casefold()},
+        "task": {name.casefold() for name in _evaluated(row)},
     }
+
+
+def _evaluated(row: Row) -> Iterator[str]:
+    """What the cell's plain metrics are of: its own task, or what is evaluated in its place."""
+    evaluations = row.record.cell.config.get("evaluations") or {}
+    if evaluations.get("own", True):
+        yield str(row.config("task", "task") or "")
+    for other in evaluations.get("others", ()):
+        if not other["beside"] and other["task"].get("data") != "micro":
+            yield str(other["task"]["task"])
+
+
+def _states(row: Row) -> dict[str, Any]:
+    """What else of a cell a published number may name, and then must agree with: fields of the method and the scheme, and what
+    the model was trained on where that is not what is evaluated."""
+    own = (row.record.cell.config.get("evaluations") or {}).get("own", True)
+    trained = {} if own else {"train": row.config("task", "task")}
+    return {**row.record.cell.config.get("method", {}), **scheme_states(row), **trained}
 
 
 def references_folder() -> Path:

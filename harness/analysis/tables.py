@@ -44,11 +44,11 @@ def default_layouts(rows: Sequence[Row]) -> Iterator[TableLayout]:
 
 
 def metric_keys(rows: Sequence[Row]) -> list[str]:
-    """Addresses of the final value of every metric, in the order in which the tasks report them; parts left out."""
-    found: dict[str, None] = {}
+    """Addresses of the final value of every metric, in the order in which the tasks report them; parts of another one left out."""
+    found: dict[tuple[str, str | None], None] = {}
     for row in rows:
-        found |= dict.fromkeys(metric_address(metric.name, metric.task) for metric in row.record.metrics)
-    return [key for key in found if ":" not in key]
+        found |= dict.fromkeys((metric.name, metric.task) for metric in row.record.metrics)
+    return [metric_address(name, task) for name, task in found if ":" not in name or (name.partition(":")[0], task) not in found]
 
 
 def headline(rows: Sequence[Row]) -> str | None:

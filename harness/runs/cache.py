@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from harness.records.schema import Metric
+from harness.records.schema import Metric, Part
 from harness.records.store import write_atomically
 
-_METRICS = TypeAdapter(list[Metric])
+
+class SharedEvaluation(Part):
+    """One evaluation of an untuned model. notes: what was said of it."""
+
+    metrics: list[Metric]
+    notes: list[str]
 
 
 class SharedEvaluations:
-    """Evaluations before training, in <run>/shared/evaluations/, by the cell's `untuned_id`."""
+    """Evaluations before training, in <run>/shared/evaluations/, by a cell's `untuned_ids`."""
 
     def __init__(self, shared: Path) -> None:
         self.folder = shared / "evaluations"
 
-    def read(self, untuned_id: str) -> list[Metric] | None:
-        """The metrics that another cell has left; None where none has, or where the file is damaged."""
+    def read(self, untuned_id: str) -> SharedEvaluation | None:
+        """What another cell has left; None where none has, or where the file is damaged."""
         try:
-            return _METRICS.validate_json(self._path(untuned_id).read_bytes())
+            return SharedEvaluation.model_validate_json(self._path(untuned_id).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
-    def write(self, untuned_id: str, metrics: list[Metric]) -> None:
-        """Leaves the metrics for other cells; raises StorageError."""
-        write_atomically(self._path(untuned_id), _METRICS.dump_json(metrics, indent=1).decode() + "\n")
+    def write(self, untuned_id: str, evaluation: SharedEvaluation) -> None:
+        """Leaves the evaluation for other cells; raises StorageError."""
+        write_atomically(self._path(untuned_id), evaluation.model_dump_json(indent=1) + "\n")
 
     def _path(self, untuned_id: str) -> Path:
         return self.folder / f"{untuned_id}.json"

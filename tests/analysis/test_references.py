@@ -60,6 +60,35 @@ def test_double_quantization_is_a_scheme_of_its_own() -> None:
     assert not number(scheme="bnb-nf4").fits(cell)
 
 
+def test_a_field_of_the_method_that_a_number_names_must_be_the_cells() -> None:
+    cell = row(roberta(config={"method": {"method": "lora", "r": 32, "use_dora": False}}))
+    assert number(method="lora", r=32, use_dora=False).fits(cell)
+    assert not number(method="lora", r=64).fits(cell)
+    assert not number(method="lora", use_dora=True).fits(cell)
+    assert number(method="lora", experiment="no field of any method").fits(cell)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({"task": "gsm8k"}, True),
+        ({"task": "gsm8k", "train": "metamathqa"}, True),
+        ({"task": "gsm8k", "train": "alpaca"}, False),
+        ({"task": "metamathqa"}, False),
+        ({"task": "wikitext2"}, False),
+        ({"task": "mmlu"}, False),
+    ],
+)
+def test_a_number_stands_beside_what_is_evaluated_in_the_tasks_place(fields: dict[str, str], fits: bool) -> None:
+    others = [
+        {"id": "math", "beside": False, "task": {"task": "gsm8k", "data": "hub"}},
+        {"id": "wiki", "beside": True, "task": {"task": "wikitext2", "data": "hub"}},
+        {"id": "quiz", "beside": False, "task": {"task": "mmlu", "data": "micro"}},
+    ]
+    cell = row(roberta(config={"task": {"task": "metamathqa"}, "evaluations": {"own": False, "others": others}}))
+    assert number(**fields).fits(cell) is fits
+
+
 def test_no_published_number_stands_beside_micro_data() -> None:
     assert not number(model="roberta-large").fits(row(roberta(data="micro")))
 

@@ -72,10 +72,18 @@ def test_the_table_says_whether_frozen_bases_stayed_as_they_were() -> None:
 
 
 def test_parts_of_every_evaluation_stand_in_tables_of_their_own() -> None:
-    metrics = [metric("accuracy:law", 0.1), metric("accuracy:law", 0.2, task="mmlu"), metric("accuracy:art", 0.3, task="mmlu")]
+    wholes = [metric("accuracy", 0.1), metric("accuracy", 0.25, task="mmlu")]
+    metrics = [*wholes, metric("accuracy:law", 0.1), metric("accuracy:law", 0.2, task="mmlu"), metric("accuracy:art", 0.3, task="mmlu")]
     tables = list(part_tables(rows([record(metrics=metrics, config=evaluations(mmlu=True))]), ORDER))
     assert [(table.title, texts(table)) for table in tables] == [
         ("Accuracy on rte in parts", [["law", "10.00"]]),
         ("Accuracy on mmlu in parts", [["law", "20.00"], ["art", "30.00"]]),
     ]
     assert len({table.name for table in tables}) == 2
+
+
+def test_kinds_of_a_metric_without_a_whole_are_metrics_of_their_own() -> None:
+    kinds = [metric("exact_match:strict-match", 0.1), metric("exact_match:flexible-extract", 0.2)]
+    found = rows([record(metrics=kinds)])
+    assert metric_keys(found) == ["exact_match:strict-match", "exact_match:flexible-extract"]
+    assert list(part_tables(found, ORDER)) == []

@@ -60,7 +60,7 @@ def trial(of: Method, family: str, folder: Path, head: Head | None = None, schem
     assert facts is not None
     head = head or LANGUAGE[facts.kind]
     base = _loaded(family, head, scheme)
-    anatomy = anatomy_of(base, head_modules(base) if head.kind == "sequence-classification" else [])
+    anatomy = anatomy_of(base, head_modules(base) if head.new else [])
     of, _ = of.solved(anatomy)
     tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder(family))
     words = ("terrible", "great") if head.kind == "sequence-classification" else None
@@ -79,6 +79,8 @@ def batch(head: Head) -> dict[str, torch.Tensor]:
     ids = torch.randint(5, 1500, (4, 12), generator=torch.Generator().manual_seed(1))
     mask = torch.ones_like(ids)
     ids[2:, 9:], mask[2:, 9:] = 0, 0
+    if head.kind == "question-answering":
+        return {"input_ids": ids, "attention_mask": mask, "start_positions": torch.tensor([1, 4, 0, 3]), "end_positions": torch.tensor([2, 4, 0, 7])}
     labels = torch.tensor([0, 1, 1, 0]) if head.kind == "sequence-classification" else ids.masked_fill(mask == 0, -100)
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.records.schema import Metric, When
+from harness.runs.cache import SharedEvaluation
 from harness.tasks.base import Task, TaskContext
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ def reuse(life: Life) -> list[Evaluated]:
         return config.evaluated
     due: list[Evaluated] = []
     for id_, (label, task) in zip(life.cell.untuned_ids, config.evaluated, strict=True):
-        metrics = life.shared.read(id_)
-        if metrics is None:
+        shared = life.shared.read(id_)
+        if shared is None:
             due.append((label, task))
             continue
-        life.result.metrics.extend(metric.model_copy(update={"task": label}) for metric in metrics)
+        life.result.metrics.extend(metric.model_copy(update={"task": label}) for metric in shared.metrics)
+        life.result.notes += [note for note in shared.notes if note not in life.result.notes]
         life.result.notes.append(
             f"the metrics {f'on {label} ' if label else ''}before training are those of another cell of this run with the same model, scheme and task"
         )
@@ -41,10 +43,12 @@ def run(life: Life, when: When, due: list[Evaluated] | None = None) -> None:
     """
     evaluated = life.cell.config.evaluated
     for label, task in evaluated if due is None else due:
+        said = len(life.result.notes)
         metrics = [metric.model_copy(update={"when": when, "task": label}) for metric in metrics_of(life, task)]
         life.result.metrics.extend(metrics)
         if when == "before":
-            life.shared.write(life.cell.untuned_ids[evaluated.index((label, task))], metrics)
+            shared = SharedEvaluation(metrics=metrics, notes=life.result.notes[said:])
+            life.shared.write(life.cell.untuned_ids[evaluated.index((label, task))], shared)
 
 
 def metrics_of(life: Life, task: Task, context: TaskContext | None = None) -> list[Metric]:

@@ -131,7 +131,7 @@ class Source:
         config = dataset.config if chosen_files is None else None
         try:
             loaded = datasets.load_dataset(dataset.hub, config, data_files=chosen_files, split=split, revision=self.revision)
-        except (OSError, ValueError, DatasetsError) as error:
+        except (OSError, ValueError, RuntimeError, DatasetsError) as error:  # RuntimeError: a data set that is a script
             raise DataError(f"{place}: cannot be loaded: {error}; check the network, or give `data:` a folder or `micro`") from error
         chosen = self._choose(loaded.column_names, place)
         columns = loaded.select_columns(chosen).to_dict()
