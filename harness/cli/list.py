@@ -41,7 +41,7 @@ def list_command(
         first = group[0]
         own = [field["name"] for field in first["fields"] if field["name"] not in shared]
         table.add_row("\n".join(entry["name"] for entry in group), first["summary"], *(_word(first[key]) for key in can), _some(own))
-    Console().print(table)
+    Console(markup=False).print(table)
     if shared:
         print(f"All of them have: {', '.join(shared)}.")
 

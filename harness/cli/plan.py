@@ -46,7 +46,7 @@ def plan_command(
     if as_json:
         print(json.dumps(plan_as_json(plan), indent=1, allow_nan=False))
         return
-    console = Console()
+    console = Console(markup=False)  # reasons have square brackets
     _print_cells(plan, console)
     _print_shared(plan, console)
     for line in plan.sizes:

@@ -90,7 +90,7 @@ def test_a_typo_names_file_line_column_key_and_the_nearest_name(problems: Proble
         ("references: [qlorra]", "s.yaml:7:14: references[0]: unknown reference 'qlorra'; did you mean qlora?"),
         ("references: [qlora]\nreport: {tables: [{rows: [method], metric: accuracy, reference: qlora.table3_gleu}]}", "did you mean table3_glue?"),
         ("claims: [{id: a, source: s, left: {metric: accuracy}, relation: =<, right: 1}]", "claims[0].relation: expected <, <=, >, >=, within or ratio"),
-        ("claims: [{id: a, source: s, left: {metric: acc}, relation: <, right: 1}]", "claims[0].left.metric: unknown metric"),
+        ("claims: [{id: a, source: s, left: {metric: acuracy}, relation: <, right: 1}]", "claims[0].left.metric: unknown metric"),
         ("claims: [{id: a, source: s, left: {metric: f1, where: {modle: x}}, relation: <, right: 1}]", "claims[0].left.where.modle: unknown axis"),
         ("claims: [{id: a, source: s, left: {metric: f1}, relation: ratio, right: 1}]", "relation ratio takes a factor"),
         ("profiles: [a]", "s.yaml:7:11: profiles: expected a mapping of profiles by name, found a list"),

@@ -41,7 +41,7 @@ QUESTIONS = [
 TEXTS = [{"text": f"The line with the number {number} is a long line and says little."} for number in range(30)]
 WORD_PROBLEMS = [{"question": f"Ann has {number} nuts. How many?", "answer": f"She has {number}.\n#### {number}"} for number in range(1, 4)]
 SUMMARIES = [{"document": f"The document {number} is long. It says much.", "summary": "A long document."} for number in range(3)]
-TRIPLES = [["Aarhus", "leader", "Jacob"]]
+READING = [{"id": str(number), "context": "Ann Lee sleeps in Rome.", "question": "Who sleeps?", "answers": {"text": ["Ann Lee"], "answer_start": [0]}} for number in range(3)]
 MESSAGES = [
     {"message_id": "a", "parent_id": None, "text": "Hello?", "role": "prompter", "lang": "en", "rank": None},
     {"message_id": "b", "parent_id": "a", "text": "Hi!", "role": "assistant", "lang": "en", "rank": 0},
@@ -54,6 +54,7 @@ SAMPLES: dict[str, Sample] = {
     "superglue/copa": Sample(SUPERGLUE["copa"], ("train", "validation"), ("premise", "choice1", "choice2"), "label", ("label",)),
     "superglue/multirc": Sample(SUPERGLUE["multirc"], ("train", "validation"), ("paragraph", "question", "answer"), "label", ("label",)),
     "superglue/record": Sample(SUPERGLUE["record"], ("train", "validation"), ("passage", "query"), "answers"),
+    "squad": Sample(READING, ("train", "validation"), ("question", "context"), "answers", quick=False),
     "mmlu": Sample(QUESTIONS, ("auxiliary_train", "test"), ("question",), "answer", ("answer",), (("num_fewshot", 0),)),
     "wikitext2": Sample(TEXTS, ("train", "test"), ("text",), fields=(("max_eval_samples", 2),)),
     "text": Sample(TEXTS, ("train", "test"), ("text",), fields=(("max_eval_samples", 2),)),

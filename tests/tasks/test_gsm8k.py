@@ -106,23 +106,23 @@ def test_the_score_is_that_of_the_texts_that_the_model_generates(tmp_path: Path,
 
     tokenizer = AutoTokenizer.from_pretrained(model_path("decoder"))
     model = AutoModelForCausalLM.from_pretrained(model_path("decoder"), dtype=torch.float32).eval()
-    questions = ["When was Karl Lorven born? The answer is 7", "Where?", "The answer is 8"]
+    questions = ["When was Karl Lorven born? The answer is 7", "Where?"]
     texts = []
     with torch.inference_mode():
         for question in questions:
             ids = tokenizer(prompt(question), return_tensors="pt")["input_ids"]
             texts.append(tokenizer.decode(model.generate(input_ids=ids, max_new_tokens=300, do_sample=False)[0], skip_special_tokens=True))
     found = [final_answer(text) for text in texts]
-    answers = [found[0] or "none", "never", "not this"]
+    answers = [found[0] or "none", "never"]
     written(tmp_path, "test", [{"question": question, "answer": f"#### {answer}"} for question, answer in zip(questions, answers, strict=True)])
     context = context_of(tokenizer, model_context=512, batch=3)
     with torch.inference_mode():
         (metric,) = task("gsm8k", tmp_path).evaluate(model, context)
     assert found[0] is not None
-    assert metric.items == [1.0, 0.0, 0.0]
-    assert (metric.value, metric.n, metric.protocol) == (pytest.approx(1 / 3), 3, "gsm8k/peft-metamath")
+    assert metric.items == [1.0, 0.0]
+    assert (metric.value, metric.n, metric.protocol) == (0.5, 2, "gsm8k/peft-metamath")
     assert found[1] is None
-    assert "gsm8k: 1 of 3 solutions name no final answer" in context.notes
+    assert "gsm8k: 1 of 2 solutions name no final answer" in context.notes
 
 
 def test_a_prompt_that_the_context_cannot_hold_is_another_protocol(tmp_path: Path, decoder_tokenizer: Any, context_of: Any) -> None:
