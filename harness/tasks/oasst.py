@@ -35,4 +35,5 @@ class Guanaco(InstructionTask):
         return GUANACO
 
     def dataset(self) -> DataSet:
-        return DataSet(name="openassistant-guanaco", hub="timdettmers/openassistant-guanaco", config="default", columns=(), folders=(("openassistant-guanaco", "guanaco"),))
+        names = ("openassistant-guanaco", "guanaco")
+        return DataSet(name="openassistant-guanaco", hub="timdettmers/openassistant-guanaco", config="default", columns=(), folders=(names,))

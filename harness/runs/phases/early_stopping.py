@@ -136,8 +136,8 @@ def mean_loss(model: Any, rows: TrainingSet, context: TaskContext) -> Metric:
         batch = {name: values.to(model.device) for name, values in rows.collator([rows.rows[index] for index in indices]).items()}
         loss = model(**batch).loss
         refuse_non_finite(loss)
-        labels = batch["labels"]
-        weight = len(labels) if labels.dim() == 1 else int((labels != IGNORED_LABEL).sum())
+        labels = batch.get("labels")  # a span has its two ends in their place
+        weight = len(batch["attention_mask"]) if labels is None or labels.dim() == 1 else int((labels != IGNORED_LABEL).sum())
         total, weights = total + float(loss) * weight, weights + weight
 
     model.eval()

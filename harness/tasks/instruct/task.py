@@ -25,11 +25,11 @@ class InstructionTask(BenchmarkTask):
 
     evaluates: ClassVar[bool] = False
 
-    template: TemplateName | None = identity(None, description="how a dialogue becomes a text: alpaca, guanaco, plain, or chat (the tokenizer's own); null: as is usual for the shape")
+    template: TemplateName | None = identity(None, description="how a dialogue becomes a text; chat: the tokenizer's own way; null: the shape's usual one")
     train_on_prompt: bool = identity(False, description="whether the loss is on prompts as well")
     last_reply_only: bool = identity(False, description="whether the loss is on a dialogue's last reply only, and not on every one")
-    max_prompt_length: int | None = identity(None, ge=1, description="a prompt's longest length in tokens, cut at its end; null: what train.max_length leaves")
-    max_response_length: int | None = identity(None, ge=1, description="a reply's longest length in tokens; null: what train.max_length leaves")
+    max_prompt_length: int | None = identity(None, ge=1, description="longest prompt in tokens, cut at its end; null: what train.max_length leaves")
+    max_response_length: int | None = identity(None, ge=1, description="longest reply in tokens; null: what train.max_length leaves")
 
     def shape(self, path: Path | None) -> Shape:
         """The shape of the rows. path: the local file; None for the hub. Raises DataError."""
