@@ -84,6 +84,7 @@ class DataUse(Part):
     split: str
     rows: int
     sha256: str = Field(description="over the columns used, in the order in which rows were used")
+    revision: str | None = Field(default=None, description="commit of the hub data set; None for local rows, and where `datasets` did not tell")
     trained_on: int | None = Field(default=None, description="rows evaluated whose input is also that of a row trained on, character by character")
     trained_on_normalised: int | None = Field(default=None, description="the same, of inputs reduced to their letters and digits in lower case")
 

@@ -21,8 +21,11 @@ SCORER = "characters"
 
 @TASKS.register("adgen")
 class AdvertiseGen(GenerationTask):
-    """Decoders: the features, a line break, the advertisement; encoder-decoders read the features alone. Trained on `train`,
-    evaluated on `validation` (the data set's `dev`). Lengths are those of the QLoRA recipe for ChatGLM3-6B on a T4."""
+    """Clothes' features into an advertisement, in Chinese.
+
+    Decoders: the features, a line break, the advertisement; encoder-decoders read the features alone. Trained on `train`,
+    evaluated on `validation` (the data set's `dev`). Lengths are those of the QLoRA recipe for ChatGLM3-6B on a T4.
+    """
 
     needs: ClassVar[Needs] = Needs(packages=("sacrebleu", "nltk", "rouge_score"))
     gap: ClassVar[str] = ""

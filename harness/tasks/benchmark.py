@@ -79,7 +79,7 @@ class BenchmarkTask(Task):
         if context.dev:
             return self.training_rows(context)
         rows = self.first_rows(self.loaded(split, context))
-        context.used.see("evaluation", self.task, split, rows.columns, map(self.input_text, rows))
+        context.used.see("evaluation", self.task, split, rows.columns, map(self.input_text, rows), rows.revision)
         return rows
 
     def first_rows(self, rows: Rows) -> Rows:
@@ -97,12 +97,12 @@ class BenchmarkTask(Task):
         rows = self.loaded(split, context)
         carved = self.carved(len(rows), context, self.strata(rows) if self.stratified else None)
         training = rows.take(carved.training)
-        context.used.see("training", self.task, split, training.columns, map(self.input_text, training))
+        context.used.see("training", self.task, split, training.columns, map(self.input_text, training), training.revision)
         if not carved.dev:
             assert not context.dev, "max_dev_samples says how many"
             return training
         dev = rows.take(carved.dev)
-        context.used.see("dev", self.task, split, dev.columns, map(self.input_text, dev))
+        context.used.see("dev", self.task, split, dev.columns, map(self.input_text, dev), dev.revision)
         return dev if context.dev else training
 
     def strata(self, rows: Rows) -> Sequence[Hashable] | None:

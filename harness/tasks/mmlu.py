@@ -191,7 +191,7 @@ class Mmlu(BenchmarkTask):
             if len(shots) < self.num_fewshot:
                 raise DataError(f"{dev.place}: split dev has {len(shots)} rows of {subject}; num_fewshot: {self.num_fewshot} needs as many")
         shown = dev.take(used)
-        context.used.see("shots", self.task, "dev", shown.columns, map(self.input_text, shown))
+        context.used.see("shots", self.task, "dev", shown.columns, map(self.input_text, shown), shown.revision)
         return by_subject
 
 

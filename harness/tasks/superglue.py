@@ -146,6 +146,9 @@ class SuperGlue(TwoForms):
 
 @TASKS.register(*(f"superglue/{name}" for name in DIAGNOSTICS))
 class SuperGlueDiagnostic(SuperGlue):
-    """SuperGLUE's diagnostic sets, for a model tuned on superglue/rte: `task: superglue/rte`, `also: [superglue/axb]`."""
+    """SuperGLUE's diagnostic sets, evaluated beside superglue/rte.
+
+    `task: superglue/rte`, `also: [superglue/axb]`: they have no training rows.
+    """
 
     trainable: ClassVar[bool] = False

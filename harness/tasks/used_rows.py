@@ -23,6 +23,7 @@ class _Seen:
     sha256: str
     exact: list[bytes | None]
     normalised: list[bytes | None]
+    revision: str | None
 
 
 @dataclass
@@ -31,14 +32,15 @@ class UsedRows:
 
     _seen: dict[tuple[Role, str, str], _Seen] = field(default_factory=dict)
 
-    def see(self, role: Role, task: str, split: str, columns: Mapping[str, Sequence[Any]], asked: Iterable[str]) -> None:
-        """Notes rows by their columns. asked: what each row asks (its input without the answer), in the same order."""
+    def see(self, role: Role, task: str, split: str, columns: Mapping[str, Sequence[Any]], asked: Iterable[str], revision: str | None = None) -> None:
+        """Notes rows by their columns. asked: what each row asks (its input without the answer), in the same order. revision: the
+        commit of the hub data set that they are from."""
         if (role, task, split) in self._seen:
             return
         texts = list(asked)
         exact = [_digest(text) if text.strip() else None for text in texts]
         normalised = [_digest(plain) if (plain := normalised_text(text)) else None for text in texts]
-        self._seen[role, task, split] = _Seen(len(texts), _content(columns), exact, normalised)
+        self._seen[role, task, split] = _Seen(len(texts), _content(columns), exact, normalised, revision)
 
     def uses(self) -> list[DataUse]:
         """What was read, for the record; of rows evaluated also how many of them were trained on."""
@@ -47,7 +49,7 @@ class UsedRows:
         normalised = {digest for seen in trained_on for digest in seen.normalised} - {None}
         uses = []
         for (role, task, split), seen in self._seen.items():
-            use = DataUse(role=role, task=task, split=split, rows=seen.rows, sha256=seen.sha256)
+            use = DataUse(role=role, task=task, split=split, rows=seen.rows, sha256=seen.sha256, revision=seen.revision)
             if trained_on and role in ("evaluation", "dev"):
                 use.trained_on = sum(digest in exact for digest in seen.exact)
                 use.trained_on_normalised = sum(digest in normalised for digest in seen.normalised)

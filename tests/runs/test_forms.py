@@ -27,7 +27,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 
 def test_every_form_has_its_own_phases_and_their_memory(decoder: Lived) -> None:
-    assert decoder.phases[-9:] == [
+    assert decoder.phases[-10:] == [
         "train", "check", "evaluate", "generate", "merge", "evaluate_merged", "generate_merged",
         "requantize", "evaluate_requantized", "generate_requantized",
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from data_files import QUESTIONS, ROWS, rte, write
 from harness.errors import DataError
 from harness.tasks.glue_datasets import GLUE
 from harness.tasks.mmlu import Mmlu
-from harness.tasks.rows.source import Rows, Source
+from harness.tasks.rows.source import Rows, Source, _commit
 
 
 def columns_of(rows: Rows) -> list[dict[str, Any]]:
@@ -132,3 +132,16 @@ def test_a_tsv_that_quotes_is_told_from_one_that_does_not(tmp_path: Path) -> Non
         writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL)
         writer.writerows([["sentence1", "sentence2", "label"], ["two\nlines", 'a "tab\t"', "1"]])
     assert columns_of(rte(tmp_path).load("train")) == [{"sentence1": "two\nlines", "sentence2": 'a "tab\t"', "label": 1}]
+
+
+def test_the_commit_of_a_hub_data_set_is_read_off_where_datasets_keeps_it() -> None:
+    commit = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
+    kept = [{"filename": f"/cache/huggingface/datasets/nyu-mll___glue/rte/0.0.0/{commit}/glue-train.arrow"}]
+    assert _commit(kept) == commit
+    assert _commit([{"filename": "/cache/json/default-1a2b/0.0.0/json-train.arrow"}]) is None
+    assert _commit([]) is None
+
+
+def test_rows_taken_keep_where_they_came_from() -> None:
+    rows = Rows({"text": ["a", "b", "c"]}, "hub data set x", "abc")
+    assert (rows.take([2, 0])["text"], rows.take([2, 0]).place, rows.first(1).revision) == (["c", "a"], "hub data set x", "abc")

@@ -61,7 +61,7 @@ class InstructionTask(BenchmarkTask):
             raise DataError(f"{rows.place}: none of its {len(found)} dialogues has both a prompt and a reply")
         if len(usable) < len(found):
             context.note(f"{self.task}: {len(found) - len(usable)} of {len(found)} dialogues have no prompt or no reply and were left out")
-        return Rows({"dialogue": usable}, rows.place)
+        return Rows({"dialogue": usable}, rows.place, rows.revision)
 
     def input_text(self, row: dict[str, Any]) -> str:
         """Everything that is asked in a dialogue."""

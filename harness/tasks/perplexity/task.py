@@ -127,7 +127,7 @@ class PerplexityTask(BenchmarkTask):
     def _seen(self, role: Literal["training", "evaluation"], split: str, rows: Rows, context: TaskContext) -> Rows:
         if not any(text.strip() for text in self._texts(rows)):
             raise DataError(f"{rows.place}: split {split} has no text: its {len(rows)} rows are blank")
-        context.used.see(role, self.task, split, rows.columns, map(self.input_text, rows))
+        context.used.see(role, self.task, split, rows.columns, map(self.input_text, rows), rows.revision)
         return rows
 
     def _texts(self, rows: Rows) -> list[str]:

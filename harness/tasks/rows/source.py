@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Rows:
-    """Checked rows by column. place: where they came from, for messages."""
+    """Checked rows by column. place: where they came from, for messages. revision: the commit of a hub data set."""
 
     columns: dict[str, list[Any]]
     place: str
+    revision: str | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -53,7 +55,7 @@ class Rows:
 
     def take(self, indices: Sequence[int]) -> Rows:
         """The rows at these indices, in this order."""
-        return Rows({name: [values[index] for index in indices] for name, values in self.columns.items()}, self.place)
+        return replace(self, columns={name: [values[index] for index in indices] for name, values in self.columns.items()})
 
     def first(self, count: int | None) -> Rows:
         """The first `count` rows; all for None."""
@@ -111,7 +113,7 @@ class Source:
         files = self.files(split)
         parts = [self._read(path) for path in files] if files else [self._download(split)]
         columns = {name: [value for part in parts for value in part[name]] for name in parts[0].columns}
-        rows = Rows(columns, parts[0].place if len(parts) == 1 else f"{files[0]} and {len(files) - 1} more")
+        rows = Rows(columns, parts[0].place if len(parts) == 1 else f"{files[0]} and {len(files) - 1} more", parts[0].revision)
         if not len(rows):
             raise self._empty(split, rows.place)
         return rows
@@ -135,7 +137,7 @@ class Source:
             raise DataError(f"{place}: cannot be loaded: {error}; check the network, or give `data:` a folder or `micro`") from error
         chosen = self._choose(loaded.column_names, place)
         columns = loaded.select_columns(chosen).to_dict()
-        return self._parsed([columns[name] for name in chosen], place)
+        return replace(self._parsed([columns[name] for name in chosen], place), revision=_commit(loaded.cache_files))
 
     def _choose(self, names: list[str], place: str) -> list[str]:
         """The file's own names of the columns needed; raises DataError for all that are missing."""
@@ -157,6 +159,12 @@ class Source:
 
     def _empty(self, split: str, place: str) -> DataError:
         return DataError(f"{place}: split {split} of {self.dataset.name} has no rows; expected at least one")
+
+
+def _commit(cache_files: Sequence[Mapping[str, str]]) -> str | None:
+    """The commit of a hub data set, which `datasets` names the folder after that holds it; None where it does not."""
+    folders = [part for file in cache_files[:1] for part in Path(file["filename"]).parts]
+    return next((part for part in reversed(folders) if re.fullmatch(r"[0-9a-f]{40}", part)), None)
 
 
 def _parse_all(column: Column, values: list[Any], place: str) -> list[Any]:
