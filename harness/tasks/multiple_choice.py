@@ -113,9 +113,12 @@ def questions_of(prompts: Sequence[str], answers: Sequence[Sequence[str]], conte
 
     For a decoder prompt and answer are one running text; what an answer adds to the tokens of its prompt is the answer's, and
     where tokens reach across the border, the question's prompt ends before them. For an encoder-decoder the answer is the
-    decoder's text, without special tokens. Raises DataError for an answer without tokens.
+    decoder's text, without special tokens. Raises DataError for a question without answers and an answer without tokens.
     """
     questions: list[Question] = []
+    for prompt, given in zip(prompts, answers, strict=True):
+        if not given:
+            raise DataError(f"a question has no answers to choose from: {prompt[-60:]!r}")
     for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
         part, theirs = prompts[start : start + _PROMPTS_AT_ONCE], answers[start : start + _PROMPTS_AT_ONCE]
         if context.model.kind == "encoder-decoder":

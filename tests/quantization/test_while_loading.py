@@ -19,7 +19,11 @@ SCHEMES = [
     ("bnb-int8", {}), ("bnb-nf4-dq", {}), ("hqq-4bit", {}), ("hqq-3bit", {"axis": 0}), ("torchao-int8", {}),
     ("torchao-int4", {"group_size": 32}), ("quanto-int8", {}), ("quanto-int4", {}),
 ]  # fmt: skip
-EACH = pytest.mark.parametrize(("name", "fields"), SCHEMES, ids=[name for name, _ in SCHEMES])
+COMPILED = ("quanto-int4",)  # by the library at its first use: 80 s on a machine that it has not seen
+EACH = pytest.mark.parametrize(
+    ("name", "fields"),
+    [pytest.param(name, fields, id=name, marks=pytest.mark.slow if name in COMPILED else ()) for name, fields in SCHEMES],
+)
 ROUNDING = 1e-4  # of the same products in another order
 INT8_ACTIVATIONS = 0.04  # LLM.int8 rounds activations, ordinary layers do not
 

@@ -253,6 +253,8 @@ def test_an_answer_behind_no_prompt_follows_the_beginning_of_text(decoder_tokeni
 def test_an_answer_without_tokens_is_refused(decoder_tokenizer: Any, context_of: Any) -> None:
     with pytest.raises(DataError, match=r"an answer has no tokens, so that nothing can be scored: '' after 'Which\?'"):
         questions_of(["Which?"], [[" A", ""]], context_of(decoder_tokenizer()))
+    with pytest.raises(DataError, match=r"a question has no answers to choose from: 'Which\?'"):
+        questions_of(["Which?"], [[]], context_of(decoder_tokenizer()))
 
 
 def test_a_prompt_too_long_loses_its_beginning_for_each_answer_by_itself(decoder_tokenizer: Any, context_of: Any) -> None:
