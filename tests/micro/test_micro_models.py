@@ -134,13 +134,14 @@ def test_the_encoder_decoder_restores_held_out_spans() -> None:
     assert loss < math.log(len(tokenizer)) / 2
 
 
-@pytest.mark.parametrize("task", ["cola", "sst2", "mrpc", "rte"])
+@pytest.mark.parametrize("task", ["sst2", *(pytest.param(task, marks=pytest.mark.slow) for task in ("cola", "mrpc", "rte"))])
 def test_tuning_the_encoder_clearly_beats_the_majority_class(task: str) -> None:
     tuned = fine_tune(task, lora=False)
     print(f"{task}: before {tuned.before:.3f}, after {tuned.after:.3f}, majority {tuned.majority:.3f}")
     assert tuned.after > tuned.majority + 0.06  # 2.5 standard errors at 400 rows
 
 
+@pytest.mark.slow
 def test_tuning_the_encoder_learns_similarity() -> None:
     tuned = fine_tune("stsb", lora=False)
     print(f"stsb: Pearson before {tuned.before:.3f}, after {tuned.after:.3f}")
