@@ -148,6 +148,7 @@ def test_tuning_the_encoder_learns_similarity() -> None:
     assert tuned.after > 0.5
 
 
+@pytest.mark.slow
 def test_low_rank_tuning_learns_too() -> None:
     tuned = fine_tune("mrpc", lora=True, learning_rate=2e-3)
     print(f"mrpc, lora: before {tuned.before:.3f}, after {tuned.after:.3f}, majority {tuned.majority:.3f}")
