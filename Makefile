@@ -11,7 +11,7 @@ run: $(STAMP)            ## the quickstart suite, and its report
 	$(BIN)/harness run suites/quickstart.yaml
 
 test: $(STAMP)           ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=20
 
 check: lint types test   ## what CI runs
 
