@@ -12,6 +12,8 @@ import pytest
 from harness.records.schema import Record
 from harness.records.store import RecordStore
 
+pytestmark = pytest.mark.timeout(900)  # two minutes on a quiet machine
+
 
 def harness(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "harness", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
