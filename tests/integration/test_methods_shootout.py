@@ -11,6 +11,8 @@ import pytest
 from harness.records.schema import Record
 from harness.records.store import RecordStore
 
+pytestmark = pytest.mark.slow  # a minute: every method has trials of its own
+
 
 @pytest.fixture(scope="module")
 def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -131,7 +131,7 @@ def lived(folder: Path, model: str, batch: int, accumulation: int) -> CellResult
     return [event.result for event in events if isinstance(event, ResultSoFar)][-1]
 
 
-@pytest.mark.parametrize("model", ["decoder", "seq2seq"])
+@pytest.mark.parametrize("model", ["decoder", pytest.param("seq2seq", marks=pytest.mark.slow)])
 def test_a_cell_trains_on_choices_and_counts_questions(model: str, tmp_path: Path) -> None:
     together, apart = lived(tmp_path, model, 8, 1).training, lived(tmp_path, model, 2, 4).training
     assert together is not None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -25,6 +26,7 @@ def test_data_are_rebuilt_to_the_byte(tmp_path: Path) -> None:
             assert made.read_bytes() == (data_path(name) / made.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_few_steps_make_an_encoder_with_the_embedded_vocabulary(tmp_path: Path) -> None:
     build("--only", "encoder", "--steps", "2", "--out", str(tmp_path))
     folder = tmp_path / "models" / "encoder"

@@ -97,6 +97,7 @@ def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "harness", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_smoke_profile_ends_in_a_map_where_all_works(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = harness("probe", "--profile", "smoke", "--out", str(out), "--device", "cpu", "--jobs", "2")

@@ -41,7 +41,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, each in below for place in places(each, (*path, key)))]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_suite_with_anything_anywhere_loads_or_says_what_is_wrong(data: st.DataObject, tmp_path: Path) -> None:
     suite = copy.deepcopy(WHOLE)
