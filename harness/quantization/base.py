@@ -99,6 +99,10 @@ class Scheme(Config):
         """
         raise NotImplementedError
 
+    def caution(self, device: str, dtype: torch.dtype) -> str | None:
+        """What the record must tell of the library's kernels on that device for activations of that dtype; None: nothing."""
+        return None
+
     def settle(self, model: PreTrainedModel) -> None:
         """Called once with the loaded model: what the scheme still has to put right. By default nothing."""
 

@@ -128,6 +128,15 @@ class TorchAoInt4(TorchAo):
         quantized.__class__ = _differentiable_linear()
         return quantized
 
+    def caution(self, device: str, dtype: torch.dtype) -> str | None:
+        """See Scheme.caution. Source: pytorch/aten/src/ATen/native/cpu/int4mm_kernel.cpp, whose vectorized kernels take bfloat16 alone."""
+        import torch
+
+        if device != "cpu" or dtype == torch.bfloat16:
+            return None
+        name = str(dtype).removeprefix("torch.")
+        return f"{self.scheme}: torch's int4 product on a CPU is vectorized for bfloat16 alone; in {name} it goes weight by weight, about 100 times slower"
+
     def values(self, layer: Any) -> torch.Tensor:
         """The product with the identity: the packed weights are laid out for the kernel, and it alone reads them."""
         return _values(layer.weight)

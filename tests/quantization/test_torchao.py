@@ -47,6 +47,15 @@ def test_int4_refuses_what_its_kernels_do_not_take(tmp_path: Path) -> None:
         loaded(scheme("torchao-int4", group_size=32, skip_modules=[r".*\.[qkv]_proj", r".*\.mlp", "lm_head"]), one_layer(40, 128, tmp_path), HEADS["decoder"])
 
 
+def test_a_slow_int4_product_is_told_in_the_record() -> None:
+    """Only bfloat16 has a vectorized kernel on a CPU; on CUDA, whose kernel takes nothing else, there is nothing to tell."""
+    of = scheme("torchao-int4")
+    assert "in float32 it goes weight by weight" in str(of.caution("cpu", torch.float32))
+    assert of.caution("cpu", torch.bfloat16) is None
+    assert of.caution("cuda", torch.bfloat16) is None
+    assert scheme("torchao-int8").caution("cpu", torch.float32) is None
+
+
 def test_what_peft_has_merged_into_int8_is_quantized_again() -> None:
     of = scheme("torchao-int8")
     model = loaded(of, tiny("llama"), HEADS["decoder"])

@@ -42,6 +42,9 @@ def weights(life: Life) -> None:
     life.result.quantization = quantization_of(life.model, scheme, life.quantized)
     if scheme.quantizes and not isinstance(scheme, StoredScheme):
         life.result.notes.append(f"{scheme.scheme}: weights are quantized while loading, so load holds quantize's time and memory")
+    caution = scheme.caution(life.device, life.model.dtype)
+    if caution is not None:
+        life.result.notes.append(caution)
 
 
 def base_model(life: Life, scheme: Scheme) -> PreTrainedModel:
