@@ -8,20 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness.records.schema import (
-    CellPart,
-    Environment,
-    Memory,
-    Metric,
-    Outcome,
-    Parameters,
-    Percentiles,
-    PhaseMemory,
-    Record,
-    Sizes,
-    Timing,
-    Training,
-)
+from harness.records.measured import Memory, PhaseMemory, Sizes, Timing, Training
+from harness.records.parts import Percentiles
+from harness.records.schema import CellPart, Environment, Metric, Outcome, Parameters, Record
 from harness.records.store import RecordStore
 
 MIB = 2**20

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, get_args
 
 from harness.errors import UnknownName
 from harness.quantities import QUANTITIES, Quantity
-from harness.records.schema import PHASES, Form, Metric, PeakSource, PhaseMemory, Record, When
+from harness.records.measured import PhaseMemory
+from harness.records.parts import PHASES, Form, PeakSource, When
+from harness.records.schema import Metric, Record
 
 AXES = ("model", "quantization", "method", "task", "seed")
 WHENS: tuple[str, ...] = get_args(When)

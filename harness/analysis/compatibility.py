@@ -11,7 +11,8 @@ from harness.analysis.columns import Row
 from harness.analysis.run import Run
 from harness.analysis.table import Column, Entry, Table
 from harness.errors import RequestError
-from harness.records.schema import CHECKS, CheckName, Record
+from harness.records.parts import CHECKS, CheckName
+from harness.records.schema import Record
 from harness.suite.compatibility import PACKAGES, CompatibilityMap, Finding, Verdict, families
 
 SYMBOLS: dict[Verdict, str] = {"works": "✓", "unsupported": "–", "broken": "✗", "silently wrong": "!"}

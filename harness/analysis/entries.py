@@ -13,7 +13,7 @@ from harness.analysis.pivot import Pivot, Place
 from harness.analysis.statistics import Sample, difference
 from harness.analysis.table import MISSING, Entry, show_sample
 from harness.quantities import Quantity
-from harness.records.schema import Status
+from harness.records.parts import Status
 
 RANDOM_MARK = "‡"
 RANDOM_TEXT = "random weights"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.records.schema import Latency, Record
+from harness.records.measured import Latency
+from harness.records.schema import Record
 
 
 def flat(record: Record) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from harness.analysis.table import MISSING, Column, Entry, Table
 from harness.analysis.tables import headline
 from harness.analysis.tuning import change_entry
 from harness.quantities import Quantity
-from harness.records.schema import Form
+from harness.records.parts import Form
 
 COSTS = ("memory.evaluate_peak", "sizes.model_bytes", "latency.ttft_ms.p50", "latency.tpot_ms.p50")
 

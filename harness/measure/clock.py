@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from harness.measure.torch_memory import synchronise
-from harness.records.schema import Percentiles
+from harness.records.parts import Percentiles
 
 MANY_PENDING = 256
 

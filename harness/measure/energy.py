@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from harness.measure.phases import PhaseReading
 from harness.measure.telemetry import Telemetry
-from harness.records.schema import Energy, PhaseName
+from harness.records.measured import Energy
+from harness.records.parts import PhaseName
 
 UNCOVERED_SHARE = 0.05
 UNCOVERED_PERIODS = 3

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import Unsupported
 from harness.measure.clock import percentiles
 from harness.measure.torch_memory import synchronise
-from harness.records.schema import Latency
+from harness.records.measured import Latency
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from harness.measure import torch_memory
 from harness.measure.host import HostPeak
 from harness.measure.phases import PhaseReading
-from harness.records.schema import PhaseName
+from harness.records.parts import PhaseName
 
 
 class PhaseMeter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.records.schema import PhaseName
+from harness.records.parts import PhaseName
 
 
 @dataclass(frozen=True)

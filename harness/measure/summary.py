@@ -7,7 +7,8 @@ from pathlib import Path
 from harness.measure.energy import energy_by_phase
 from harness.measure.phases import PhaseReading
 from harness.measure.telemetry import Telemetry, read_telemetry, write_with_phases
-from harness.records.schema import Energy, Memory, PeakSource, PhaseMemory, PhaseName, Timing
+from harness.records.measured import Energy, Memory, PhaseMemory, Timing
+from harness.records.parts import PeakSource, PhaseName
 
 # The headline's sources, best first: what the driver says of the process, of the device, what torch says of itself.
 SOURCES: tuple[tuple[PeakSource, str], ...] = (

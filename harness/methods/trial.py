@@ -22,7 +22,8 @@ from harness.methods.checks.recomputing import recomputed
 from harness.methods.checks.training import LEAST_FALL, STEPS, Tuned, best_tuned, tune
 from harness.methods.checks.weights import frozen_digests, tuned_digests
 from harness.models.load import head_modules
-from harness.records.schema import Check, CheckName
+from harness.records.parts import CheckName
+from harness.records.schema import Check
 from harness.tasks.batches import accepted
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import HarnessError
-from harness.records.schema import CalibrationSeen, Part, QuantizationCost
+from harness.records.parts import Part
+from harness.records.schema import CalibrationSeen, QuantizationCost
 from harness.records.store import write_atomically
 
 LAYOUT = 1  # of an entry; part of every key, so that another layout is another entry

@@ -7,32 +7,14 @@ measured, and then a note says why; it is never 0, -1 or NaN.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from harness.records.measured import BatchLatency, Energy, Latency, Memory, Sizes, Timing, Training
+from harness.records.parts import CheckName, Part, PeakSource, PhaseName, Status, When
 
 SCHEMA_VERSION = 1
-
-Status = Literal["ok", "oom", "diverged", "failed", "timeout", "unsupported"]
-When = Literal["before", "after", "merged", "merged-requantized"]
-Form = Literal["unmerged", "merged", "merged-requantized"]
-FORMS: tuple[Form, ...] = get_args(Form)  # in the order in which a cell makes them
-PhaseName = Literal[
-    "load", "quantize", "attach", "train", "evaluate_dev", "evaluate", "check", "generate", "merge", "probe",
-    "evaluate_merged", "generate_merged", "requantize", "evaluate_requantized", "generate_requantized",
-]  # fmt: skip
-PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
-CheckName = Literal[
-    "counts", "trains", "gradients", "moves", "frozen", "turns_off", "reloads", "checkpoints", "generates", "pads", "merges", "trainer"
-]  # fmt: skip
-CHECKS: tuple[CheckName, ...] = get_args(CheckName)  # in the order in which they are made
-
-
-class Part(BaseModel):
-    """Base of the record's parts: unknown keys refused, so that a typo in a writer is found at once."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
 
 class CellPart(Part):
     """Which cell: its id, its place on every axis, and the whole resolved configuration."""
@@ -49,6 +31,17 @@ class CellPart(Part):
     config: dict[str, Any] = Field(default_factory=dict, description="the resolved configuration: model, scheme, method, task, train, measure")
 
 
+class OutOfMemory(Part):
+    """What is known of the allocation that did not fit, in bytes."""
+
+    where: Literal["device", "host"]
+    asked: int | None = None
+    free: int | None = Field(default=None, description="free on the device, or in the host's memory, when it was asked for")
+    allocated: int | None = Field(default=None, description="in torch's live tensors")
+    reserved: int | None = Field(default=None, description="held by torch's caching allocator")
+    total: int | None = Field(default=None, description="of the device or the host, or what limits.memory_bytes left of it")
+
+
 class Outcome(Part):
     """How the cell ended. phase: the one it ended in, None when all went through."""
 
@@ -56,6 +49,7 @@ class Outcome(Part):
     phase: PhaseName | None = None
     message: str | None = None
     retries: int = 0
+    out_of_memory: OutOfMemory | None = Field(default=None, description="where status is oom")
 
 
 class Metric(Part):
@@ -107,94 +101,6 @@ class Parameters(Part):
     chosen: dict[str, int] | None = Field(default=None, description="the size that the method's budget chose: {r: 6}")
 
 
-class PhaseMemory(Part):
-    """Peak memory in bytes while one phase ran, four ways and on the host."""
-
-    nvml_process: int | None = Field(default=None, description="NVML: this process and its children on the device")
-    nvml_device: int | None = Field(default=None, description="NVML: the whole device, less what was used before the cell")
-    torch_reserved: int | None = Field(default=None, description="torch's caching allocator: reserved from the driver")
-    torch_allocated: int | None = Field(default=None, description="torch's caching allocator: in live tensors")
-    host_rss: int | None = Field(default=None, description="resident set of the cell's process, shared libraries included")
-
-
-PeakSource = Literal["nvml_process", "nvml_device_delta", "torch_reserved", "host_rss"]
-
-
-class Memory(Part):
-    """Peaks by phase, and the headline: the largest peak over all phases of the best source there was."""
-
-    phases: dict[PhaseName, PhaseMemory] = Field(default_factory=dict)
-    peak_vram: int | None = Field(default=None, description="bytes; without a GPU the host's resident set, as peak_vram_source says")
-    peak_vram_source: PeakSource | None = None
-
-
-class Timing(Part):
-    """Seconds of wall time by phase (a phase that ran twice is summed) and in total, process start excluded."""
-
-    phases: dict[PhaseName, float] = Field(default_factory=dict)
-    total: float | None = None
-
-
-class Percentiles(Part):
-    """Percentiles of a sample of durations in milliseconds."""
-
-    p50: float
-    p90: float
-    p99: float
-
-
-class DevValue(Part):
-    """One evaluation of the dev rows while training."""
-
-    step: int = Field(description="optimizer steps taken before it")
-    metric: str
-    value: float | None = Field(description="None: undefined on these rows")
-
-
-class Training(Part):
-    """What the optimizer did. Rates are over the steps after warm-up; tokens are real ones, padding excluded."""
-
-    steps: int = Field(description="optimizer steps")
-    tokens: int = Field(description="real tokens seen in all steps, padding excluded")
-    samples: int
-    tokens_per_second: float | None = None
-    samples_per_second: float | None = None
-    step_ms: Percentiles | None = None
-    final_loss: float | None = Field(default=None, description="mean loss of the last logging interval")
-    dev: list[DevValue] = Field(default_factory=list, description="the dev rows evaluated, in their order")
-    best_step: int | None = Field(default=None, description="the step at which the dev rows scored best, the first of equals: with load_best_model_at_end the model's after training")
-    stopped_early: bool | None = Field(default=None, description="whether early stopping ended it; None where it was not asked for")
-    rank_allocation: dict[str, int] | None = Field(default=None, description="rank by module after training, of a method that shares ranks out (AdaLoRA)")
-
-
-class Latency(Part):
-    """Generation speed at one batch size: time to first token, time per further output token, throughput."""
-
-    batch_size: int
-    prompt_tokens: int
-    new_tokens: int
-    ttft_ms: Percentiles
-    tpot_ms: Percentiles | None
-    tokens_per_second: float
-    form: Form = "unmerged"
-
-
-class Energy(Part):
-    """Joules by phase; None without an NVIDIA device that tells."""
-
-    phases: dict[PhaseName, float] = Field(default_factory=dict)
-    source: Literal["nvml_counter", "nvml_power"] | None = None
-
-
-class Sizes(Part):
-    """Bytes: the model's weights in memory as stored (packed), those of its other forms, and the method's saved adapter on disk."""
-
-    model_bytes: int | None = Field(default=None, description="as evaluated: without what the method adds, and quantized where that comes after tuning")
-    merged_bytes: int | None = Field(default=None, description="with what was tuned merged into unquantized weights")
-    requantized_bytes: int | None = Field(default=None, description="merged, then quantized again")
-    adapter_bytes: int | None = None
-
-
 class CalibrationSeen(Part):
     """The texts that a scheme was calibrated on, as they turned out."""
 
@@ -225,6 +131,26 @@ class Quantization(Part):
     kernels: dict[str, int] = Field(description="class that computes the products -> number of layers")
     calibration: CalibrationSeen | None = None
     cost: QuantizationCost | None = Field(default=None, description="None: quantized while loading, whose time and memory hold it")
+
+
+class Trial(Part):
+    """One fresh process that trained a few steps at a size of its own, to see whether it fits."""
+
+    batch_size: int
+    max_length: int
+    status: Status
+    peak_bytes: int | None = None
+
+
+class Fit(Part):
+    """The largest sizes that fit, found by bisection; every row of a trial is as long as max_length."""
+
+    batch_size: int | None = Field(default=None, description="largest per_device_train_batch_size at the cell's max_length; None: not even 1")
+    batch_size_is_bound: bool = Field(default=False, description="the search ended at its upper bound: more may fit")
+    max_length: int | None = Field(default=None, description="longest sequence at the cell's batch size; None: not even the shortest tried")
+    max_length_is_bound: bool = Field(default=False, description="the search ended at its upper bound, or at the model's context")
+    source: PeakSource | None = Field(default=None, description="of the trials' peak_bytes")
+    trials: list[Trial] = Field(default_factory=list)
 
 
 class Check(Part):
@@ -272,7 +198,9 @@ class Record(Part):
     timing: Timing = Field(default_factory=Timing)
     training: Training | None = None
     latency: list[Latency] = Field(default_factory=list)
+    batch_latency: list[BatchLatency] = Field(default_factory=list)
     energy: Energy = Field(default_factory=Energy)
+    fit: Fit | None = Field(default=None, description="None: measure.fit did not ask for it")
     sizes: Sizes = Field(default_factory=Sizes)
     quantization: Quantization | None = Field(default=None, description="None: weights are stored as the model's dtype says")
     probe: list[Check] | None = Field(default=None, description="what was found by a cell that tries its method out instead of training to the end")
@@ -294,6 +222,7 @@ class CellResult(Part):
     parameters: Parameters | None = None
     training: Training | None = None
     latency: list[Latency] = Field(default_factory=list)
+    batch_latency: list[BatchLatency] = Field(default_factory=list)
     sizes: Sizes = Field(default_factory=Sizes)
     quantization: Quantization | None = None
     probe: list[Check] | None = None

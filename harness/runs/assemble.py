@@ -29,6 +29,7 @@ def record_of(execution: Execution, environment: Environment, retries: int) -> R
         timing=timing,
         training=result.training,
         latency=result.latency,
+        batch_latency=result.batch_latency,
         energy=energy,
         sizes=result.sizes,
         quantization=result.quantization,

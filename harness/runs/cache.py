@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.records.schema import Metric, Part
+from harness.records.parts import Part
+from harness.records.schema import Metric
 from harness.records.store import write_atomically
 
 

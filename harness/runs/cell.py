@@ -15,7 +15,8 @@ from harness.models.anatomy import Anatomy
 from harness.models.source import cache_folder
 from harness.needs import ModelFacts
 from harness.quantization.cache import Quantized
-from harness.records.schema import CellResult, PhaseName
+from harness.records.parts import PhaseName
+from harness.records.schema import CellResult
 from harness.runs.cache import SharedEvaluations
 from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
 from harness.runs.phases import attach, base_check, evaluate, forms, generate, load, probe, quantize, train

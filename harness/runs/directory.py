@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import NotARun, RequestError, StorageError
-from harness.records.schema import Environment, Part
+from harness.records.parts import Part
+from harness.records.schema import Environment
 from harness.records.store import RecordStore, write_atomically
 from harness.runs.lock import HOLDER, LOCK, locked
 from harness.runs.resume import is_finished

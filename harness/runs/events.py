@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.measure.phases import PhaseReading
-from harness.records.schema import CellResult, Outcome, PhaseName
+from harness.records.parts import PhaseName
+from harness.records.schema import CellResult, Outcome
 
 
 @dataclass(frozen=True)

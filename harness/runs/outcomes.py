@@ -7,7 +7,8 @@ import signal
 
 from harness.errors import CellError, HarnessError
 from harness.measure.torch_memory import out_of_memory
-from harness.records.schema import Outcome, PhaseName, Status
+from harness.records.parts import PhaseName, Status
+from harness.records.schema import Outcome
 
 LONGEST_MESSAGE = 400
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from harness.measure.phases import PhaseReading
-from harness.records.schema import PhaseName
+from harness.records.parts import PhaseName
 from harness.runs.events import PhaseStarted
 
 

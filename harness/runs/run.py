@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 
 from harness.errors import StorageError
 from harness.measure.environment import environment, machine
-from harness.records.schema import Environment, Record, Status
+from harness.records.parts import Status
+from harness.records.schema import Environment, Record
 from harness.records.store import RecordStore
 from harness.runs.assemble import record_of, unsupported_record
 from harness.runs.directory import Contents, RunFacts, choose, opened, outdated

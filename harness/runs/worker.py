@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from harness.records.schema import Outcome, PhaseName
+from harness.records.parts import PhaseName
+from harness.records.schema import Outcome
 from harness.runs.events import Ended, Event, PhaseStarted, Progress
 from harness.runs.outcomes import outcome_of_error
 from harness.runs.process_tree import die_with_parent

@@ -16,7 +16,7 @@ from pydantic import Field
 from harness.errors import Problem
 from harness.methods.base import Method
 from harness.models.facts import read_facts
-from harness.records.schema import CheckName
+from harness.records.parts import CheckName
 from harness.suite.cell import Cell, CellConfig
 from harness.suite.schema import Section, Suite
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.methods.base import Method
 from harness.quantization.base import QuantizingScheme, Scheme
-from harness.records.schema import Form
+from harness.records.parts import Form
 from harness.suite.cell import CellConfig
 
 AS_TRAINED: Form = "unmerged"

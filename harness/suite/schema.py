@@ -22,7 +22,7 @@ from harness.fields import Config
 from harness.methods.base import Method
 from harness.models.base import ModelConfig
 from harness.quantization.base import Scheme
-from harness.records.schema import When
+from harness.records.parts import When
 from harness.suite.evaluations import OWN, Evaluations
 from harness.suite.ids import Name
 from harness.suite.nodes import KeyPath, MappingNode, problem

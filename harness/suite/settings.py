@@ -9,7 +9,7 @@ from pydantic import field_validator
 
 from harness.declared import Declared
 from harness.fields import Config, OpenConfig, identity, later, runtime
-from harness.records.schema import FORMS, Form, PhaseName
+from harness.records.parts import FORMS, Form, PhaseName
 from harness.suite.training_arguments import allowed_arguments, argument_problems
 
 

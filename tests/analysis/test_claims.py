@@ -12,7 +12,8 @@ from harness.analysis.claims import CheckedClaim, check_claim
 from harness.analysis.columns import rows
 from harness.analysis.statistics import Interval
 from harness.analysis.verdicts import judge
-from harness.records.schema import Memory, Metric, Record
+from harness.records.measured import Memory
+from harness.records.schema import Metric, Record
 from harness.suite.schema import Claim
 
 

@@ -7,7 +7,7 @@ from record_factory import MIB, environment, metric, record
 
 from harness.analysis.columns import describe, row
 from harness.errors import UnknownName
-from harness.records.schema import Memory, PhaseMemory
+from harness.records.measured import Memory, PhaseMemory
 
 
 def test_the_final_value_is_the_one_after_training() -> None:

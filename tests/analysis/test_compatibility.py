@@ -12,7 +12,8 @@ from harness.analysis.columns import row
 from harness.analysis.compatibility import compatibility_map, judged, miscounts
 from harness.analysis.run import Run, read_run
 from harness.errors import RequestError
-from harness.records.schema import CHECKS, Check, Outcome
+from harness.records.parts import CHECKS
+from harness.records.schema import Check, Outcome
 from harness.report.compatibility import write_map
 from harness.suite.compatibility import CompatibilityMap
 

@@ -15,7 +15,9 @@ from harness.analysis.groups import AxisOrder
 from harness.analysis.schemes import scheme_table
 from harness.analysis.table import Table
 from harness.quantities import quantity
-from harness.records.schema import Form, Latency, Memory, Percentiles, PhaseMemory, Record, Sizes
+from harness.records.measured import Latency, Memory, PhaseMemory, Sizes
+from harness.records.parts import Form, Percentiles
+from harness.records.schema import Record
 from harness.suite.schema import Claim
 
 PHASES = {"evaluate": 300, "evaluate_merged": 500, "evaluate_requantized": 200}

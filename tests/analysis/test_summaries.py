@@ -19,7 +19,8 @@ from harness.analysis.schemes import scheme_table
 from harness.analysis.statistics import Sample
 from harness.analysis.table import Table
 from harness.analysis.tuning import tuning_table
-from harness.records.schema import Memory, Record
+from harness.records.measured import Memory
+from harness.records.schema import Record
 
 ORDER = AxisOrder()
 

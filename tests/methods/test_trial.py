@@ -15,7 +15,7 @@ from harness.methods.base import Attachment
 from harness.methods.lora import Lora
 from harness.methods.selective import BitFit
 from harness.models.anatomy import Anatomy
-from harness.records.schema import CHECKS
+from harness.records.parts import CHECKS
 
 
 class NeverOff(Lora):

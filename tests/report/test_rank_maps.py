@@ -9,7 +9,8 @@ from record_factory import metric, record, write_run
 from harness.analysis.columns import rows
 from harness.analysis.groups import AxisOrder
 from harness.analysis.ranks import rank_maps
-from harness.records.schema import Record, Training
+from harness.records.measured import Training
+from harness.records.schema import Record
 from harness.report.write import write_report
 
 BERT = {

@@ -12,7 +12,8 @@ import torch
 
 from harness.models.load import head_modules
 from harness.needs import Machine
-from harness.records.schema import CellResult, PhaseName
+from harness.records.parts import PhaseName
+from harness.records.schema import CellResult
 from harness.runs.cell import Life, run_cell
 from harness.runs.events import Event, PhaseEnded, ResultSoFar
 from harness.runs.phases import evaluate, merge

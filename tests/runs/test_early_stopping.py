@@ -21,7 +21,9 @@ from harness.errors import DataError, Unsupported
 from harness.measure.clock import StepClock
 from harness.methods.base import METHODS
 from harness.needs import Machine
-from harness.records.schema import CellResult, Metric, PhaseName, Training
+from harness.records.measured import Training
+from harness.records.parts import PhaseName
+from harness.records.schema import CellResult, Metric
 from harness.runs.cell import run_cell
 from harness.runs.events import Event, PhaseEnded, PhaseStarted, ResultSoFar
 from harness.runs.phases.early_stopping import DevCourse, mean_loss

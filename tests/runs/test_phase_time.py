@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.measure.phases import PhaseReading
-from harness.records.schema import PhaseName
+from harness.records.parts import PhaseName
 from harness.runs.events import PhaseStarted
 from harness.runs.phase_time import PhaseTime
 

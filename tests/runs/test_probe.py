@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import Unsupported
 from harness.needs import Machine
-from harness.records.schema import CHECKS, CellResult
+from harness.records.parts import CHECKS
+from harness.records.schema import CellResult
 from harness.records.store import RecordStore
 from harness.runs.cell import run_cell
 from harness.runs.events import Event, PhaseEnded, ResultSoFar

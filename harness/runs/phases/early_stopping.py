@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported
-from harness.records.schema import DevValue, Metric
+from harness.records.measured import DevValue
+from harness.records.schema import Metric
 from harness.runs.phases.evaluate import metrics_of
 from harness.suite.choosing import LOSS, choosing_metric
 from harness.suite.settings import TrainSettings

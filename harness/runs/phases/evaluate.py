@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.records.schema import Metric, When
+from harness.records.parts import When
+from harness.records.schema import Metric
 from harness.runs.cache import SharedEvaluation
 from harness.tasks.base import Task, TaskContext
 

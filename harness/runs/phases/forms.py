@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from harness.errors import Unsupported
 from harness.models.sizes import model_bytes
-from harness.records.schema import Form, PhaseName, When
+from harness.records.parts import Form, PhaseName, When
 from harness.runs.phases import evaluate, generate, load, merge, requantize
 from harness.suite.forms import forms_of
 

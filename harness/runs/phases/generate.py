@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Unsupported
 from harness.measure.latency import generation_latency
-from harness.records.schema import Form
+from harness.records.parts import Form
 
 if TYPE_CHECKING:
     from harness.runs.cell import Life

@@ -17,7 +17,8 @@ from harness.quantization.base import SCHEMES, StoredScheme
 from harness.quantization.cache import DamagedEntry, Quantized, QuantizedCache, disk_refusals_told
 from harness.quantization.calibration_samples import draw_samples
 from harness.quantization.job import QuantizationJob
-from harness.records.schema import PeakSource, QuantizationCost
+from harness.records.parts import PeakSource
+from harness.records.schema import QuantizationCost
 from harness.runs.events import ResultSoFar
 from harness.runs.quantized_subject import pinned, subject_of, title_of
 

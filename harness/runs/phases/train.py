@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.measure.clock import StepClock, percentiles
-from harness.records.schema import Training
+from harness.records.measured import Training
 from harness.runs.phases import early_stopping
 from harness.runs.phases.early_stopping import DevCourse
 from harness.suite.settings import TrainSettings
