@@ -1,15 +1,16 @@
 """How much the telemetry sampler slows the measured process: training steps with and without it, as a ratio.
 
-    python benchmarks/telemetry_overhead.py [--pairs 150] [--seconds 0.2] [--period-ms 10] [--device cpu]
+    python benchmarks/telemetry_overhead.py [--pairs 150] [--seconds 0.2] [--period-ms 10] [--device cpu] [--json FILE]
 
 Runs short blocks of steps in pairs, one beside a sampler at work and one beside the same sampler stopped (SIGSTOP),
 in alternating order, and prints the median of the pairs' ratios of median step times with its 95 % interval, and the
-sampler's own CPU time.
+sampler's own CPU time; --json writes them to a file, too, with the date and the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing
 import os
@@ -18,12 +19,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import torch
 
 from harness.measure.clock import StepClock
+from harness.measure.environment import environment
 from harness.measure.sampler import sample
 
 WIDTH, LAYERS, BATCH = 256, 4, 64
@@ -107,6 +110,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--period-ms", type=float, default=10.0)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     ratios, shares = zip(*pairs(given.pairs, given.seconds, given.period_ms, given.device), strict=True)
@@ -114,6 +118,13 @@ def main() -> None:
     print(f"{given.device}, {given.pairs} pairs of {given.seconds:g} s, a sample every {given.period_ms:g} ms:")
     print(f"step time with / without the sampler: {statistics.median(ratios):.4f} (95 %: {lower:.4f} to {upper:.4f})")
     print(f"CPU time of the sampler: {100 * statistics.mean(shares):.2f} % of one core")
+    if given.json is not None:
+        found = {
+            "measured": datetime.now(UTC).isoformat(timespec="seconds"), "pairs": given.pairs, "seconds": given.seconds, "period_ms": given.period_ms,
+            "ratio": statistics.median(ratios), "lower": lower, "upper": upper, "sampler_share": statistics.mean(shares),
+            "environment": environment(given.device).model_dump(mode="json"),
+        }  # fmt: skip
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

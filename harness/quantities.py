@@ -6,7 +6,7 @@ headers, claims and the regression gate read this table and know nothing else of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.errors import UnknownName
@@ -87,6 +87,24 @@ def _table(*quantities: Quantity) -> Mapping[str, Quantity]:
     return {quantity.key: quantity for quantity in quantities}
 
 
+def _latencies() -> Iterator[Quantity]:
+    """Times of generation and of batches, their percentiles, and what each is above that of the base; without a size in the
+    address: at the smallest batch and the shortest prompt."""
+    smallest = "where the address has no size: smallest batch, shortest prompt"
+    times = {
+        "latency.ttft": ("first token", "time to the first generated token"),
+        "latency.tpot": ("per token", "time per further generated token"),
+        "latency.e2e": ("end to end", "time from the prompt to the last generated token"),
+        "batch_latency.batch": ("batch", "time of a forward pass over one batch"),
+    }
+    for key, (label, meaning) in times.items():
+        for name, which in (("p50", "median"), ("p90", "90th percentile of the"), ("p99", "99th percentile of the")):
+            yield Quantity(f"{key}_ms.{name}", f"{label} {name}", "ms", "ms", False, f"{which} {meaning}; {smallest}")
+        yield Quantity(f"{key}_overhead", f"{label} overhead", "%", "percent", False, f"median {meaning} above that of the model without the method; {smallest}")
+    yield Quantity("latency.tokens_per_second", "generated tokens/s", "1/s", "rate", True, f"tokens generated per second; {smallest}")
+    yield Quantity("batch_latency.samples_per_second", "answered samples/s", "1/s", "rate", True, f"rows answered per second; {smallest}")
+
+
 QUANTITIES = _table(
     Quantity("accuracy", "accuracy", None, "share", True, "share of items answered right", quality=True),
     Quantity("accuracy_macro", "accuracy (macro)", None, "share", True, "mean over subjects of the share answered right", quality=True),
@@ -119,6 +137,8 @@ QUANTITIES = _table(
     Quantity("rouge_l_coco", "ROUGE-L (COCO)", None, "share", True, "ROUGE-L with beta 1.2, the best precision and recall over references", quality=True),
     Quantity("memory.peak_vram", "peak memory", "bytes", "bytes", False, "largest peak over all phases, of the best source there was"),
     Quantity("memory.train_peak", "train peak", "bytes", "bytes", False, "peak memory of the train phase, of the same source as the headline"),
+    Quantity("memory.train_outside_torch", "train, outside torch", "bytes", "bytes", False, "peak memory of the process in the train phase beyond what torch reserved: the CUDA context, and what libraries allocate themselves"),
+    Quantity("memory.train_fragmentation", "train, fragmentation", "bytes", "bytes", False, "peak of what torch reserved in the train phase less the peak of what lay in live tensors"),
     Quantity("memory.evaluate_peak", "evaluate peak", "bytes", "bytes", False, "peak memory of the evaluate phase, of the same source as the headline"),
     Quantity("memory.evaluate_merged_peak", "merged evaluate peak", "bytes", "bytes", False, "peak memory while the merged model was evaluated"),
     Quantity("memory.evaluate_requantized_peak", "requantized evaluate peak", "bytes", "bytes", False, "peak memory while the model that was merged and quantized again was evaluated"),
@@ -134,6 +154,12 @@ QUANTITIES = _table(
     Quantity("training.step_ms.p50", "step p50", "ms", "ms", False, "median time of an optimizer step after warm-up"),
     Quantity("training.step_ms.p90", "step p90", "ms", "ms", False, "90th percentile of the time of an optimizer step after warm-up"),
     Quantity("training.step_ms.p99", "step p99", "ms", "ms", False, "99th percentile of the time of an optimizer step after warm-up"),
+    Quantity("training.padded_tokens_per_second", "padded tokens/s", "1/s", "rate", True, "tokens computed per second after warm-up, padding included"),
+    Quantity("training.mfu", "MFU %", None, "share", True, "model FLOPs per second after warm-up, of the card's dense peak for the dtype computed in"),
+    Quantity("training.data_wait_share", "data wait %", None, "share", False, "share of the time after warm-up in which the training loop waited for its batches"),
+    Quantity("training.data_wait_ms.p50", "data wait p50", "ms", "ms", False, "median time per optimizer step that the training loop waited for its batches"),
+    Quantity("training.data_wait_ms.p90", "data wait p90", "ms", "ms", False, "90th percentile of the time per optimizer step that the training loop waited for its batches"),
+    Quantity("training.data_wait_ms.p99", "data wait p99", "ms", "ms", False, "99th percentile of the time per optimizer step that the training loop waited for its batches"),
     Quantity("training.steps", "steps", None, "plain", None, "optimizer steps taken"),
     Quantity("training.best_step", "best step", None, "plain", None, "optimizer steps taken when the dev rows scored best"),
     Quantity("training.final_loss", "final loss", None, "plain", False, "mean training loss of the last logging interval", quality=True),
@@ -150,8 +176,9 @@ QUANTITIES = _table(
     Quantity("quantization.peak_bytes", "peak while quantizing", "bytes", "bytes", False, "peak memory while the weights were quantized"),
     Quantity("quantization.disk_bytes", "quantized, on disk", "bytes", "bytes", False, "bytes of the quantized weights in the cache", exact=True),
     Quantity("energy.train", "train energy", "J", "joules", False, "energy of the GPU in the train phase"),
-    Quantity("latency.ttft_ms.p50", "first token p50", "ms", "ms", False, "median time to the first generated token, smallest batch"),
-    Quantity("latency.tpot_ms.p50", "per token p50", "ms", "ms", False, "median time per further generated token, smallest batch"),
+    Quantity("energy.joules_per_training_token", "J/token trained", "J", "plain", False, "energy of the GPU in the train phase per real token trained on"),
+    Quantity("energy.joules_per_generated_token", "J/token generated", "J", "plain", False, "energy of the GPU in the generate phase per token generated in it"),
+    *_latencies(),
 )
 
 

@@ -22,9 +22,10 @@ ALLOWED: dict[str, set[str]] = {
     "runs": LAYER_1 | {"records", "measure", "suite", "micro", "runs"} | AXES,
     "analysis": LAYER_1 | {"records", "suite", "analysis"},
     "report": LAYER_1 | {"records", "suite", "analysis", "report"},
+    "interop": LAYER_1 | {"records", "suite", "analysis", "interop"},
 }
 SUITE_MAY_TAKE = {"base", "facts", "source", "anatomy", "skeletons", "budget"}  # of the axis rooms
-HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "lm_eval", "nltk", "sacrebleu", "rouge_score", "pycocoevalcap"}
+HEAVY = {"torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "lm_eval", "nltk", "sacrebleu", "rouge_score", "pycocoevalcap", "mlflow", "wandb"}
 MAY_IMPORT_HEAVY = {"harness/runs/preload.py", "harness/runs/phases/trainer.py", "harness/tasks/lm_eval_harness/in_memory.py"}  # and the tuners, which derive from PEFT's classes
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.analysis.columns import AXES, Row, axis_words, describe
-from harness.analysis.groups import AxisOrder, axes_of, group_by, one_sample
+from harness.analysis.groups import AxisOrder, axes_of, group_by, one_sample, samples
 from harness.analysis.statistics import Sample, difference
-from harness.analysis.table import MISSING, Entry, Table, name_columns, show_sample
+from harness.analysis.table import MISSING, Entry, Table, entries, name_columns, show_sample
 from harness.analysis.tables import headline
 from harness.quantities import Quantity
 
@@ -17,15 +17,16 @@ COST = "memory.peak_vram"
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration: its quality, and its peak memory where that was measured one way."""
+    """One configuration: its quality and the protocol of that, and its peak memory where that was measured one way."""
 
     name: str
+    protocol: str | None
     quality: Sample
     memory: Sample | None
 
 
 def answer_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
-    """Best and cheapest as good, by model and task; None where nothing has a quality."""
+    """Best and cheapest as good, by model, task and protocol: numbers of different ones don't compete. None where nothing has a quality."""
     rows = order.sort(rows, ["model", "task", "quantization", "method", "seed"])
     body = []
     for (model, task), found in group_by(rows, ["model", "task"]).items():
@@ -33,28 +34,34 @@ def answer_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
         if key is None:
             continue
         quantity = describe(key, found)
-        candidates = _candidates(found, quantity)
-        if candidates:
-            body.append((Entry(str(model)), Entry(str(task)), *_answer(candidates, quantity)))
+        competing = candidates(found, quantity)
+        protocols = list(dict.fromkeys(candidate.protocol for candidate in competing))
+        for protocol in protocols:
+            name = quantity.label if len(protocols) == 1 else f"{quantity.label} ({protocol})"
+            alike = [candidate for candidate in competing if candidate.protocol == protocol]
+            body.append((*entries([str(model), str(task), name]), *_answer(alike, quantity)))
     if not body:
         return None
     columns = name_columns(["model", "task", "metric", "best (quantization / method)", "its peak memory", "cheapest as good", "its peak memory"])
     notes = (
-        "As good: the difference to the best is within the noise (95 % interval over seeds, or over the items evaluated with one seed). "
-        "Cheapest: by peak memory. Configurations of which a cell is not ok don't compete.",
+        "As good: the difference to the best is within the noise: its 95 % interval, never narrower than a measured noise floor, holds 0 (docs/noise.md). "
+        "Cheapest: by peak memory, by more than its own noise floor where that was measured. Configurations of which a cell is not ok don't compete. "
+        "In square brackets: 95 % intervals.",
     )
     return Table("answer", "In short", columns, tuple(body), notes)
 
 
-def _candidates(rows: Sequence[Row], quantity: Quantity) -> list[Candidate]:
+def candidates(rows: Sequence[Row], quantity: Quantity) -> list[Candidate]:
+    """The configurations of which every cell went through and has the quality, measured in one way."""
     axes = ["quantization", "method", *(axis for axis in axes_of(rows) if axis not in AXES)]
     shared = {row.reading(COST).protocol for row in rows if row.ok and row.reading(COST)}  # type: ignore[union-attr]
     found = []
     for place, group in group_by(rows, axes).items():
-        quality = one_sample(group, quantity) if all(row.ok for row in group) else None
-        if quality is not None:
+        qualities = samples(group, quantity) if all(row.ok for row in group) else {}
+        if len(qualities) == 1:
+            ((protocol, quality),) = qualities.items()
             name = " / ".join(axis_words(axis, value) for axis, value in zip(axes, place, strict=True) if value is not None)
-            found.append(Candidate(name, quality, one_sample(group, describe(COST)) if len(shared) == 1 else None))
+            found.append(Candidate(name, protocol, quality, one_sample(group, describe(COST)) if len(shared) == 1 else None))
     return found
 
 
@@ -63,7 +70,7 @@ def _answer(candidates: Sequence[Candidate], quantity: Quantity) -> tuple[Entry,
     best = max(candidates, key=lambda candidate: sign * candidate.quality.mean)
     memory = describe(COST)
     first = Entry(f"{best.name}: {show_sample(best.quality, quantity)}", best.quality)
-    start = Entry(quantity.label), first, Entry(memory.show(best.memory.mean if best.memory else None))
+    start = first, Entry(memory.show(best.memory.mean if best.memory else None))
     if best.quality.error() is None and len(candidates) > 1:
         return *start, Entry("noise unknown: run more seeds"), Entry(MISSING)
     as_good = [other for other in candidates if other is best or difference(best.quality, other.quality).within_noise]
@@ -71,10 +78,15 @@ def _answer(candidates: Sequence[Candidate], quantity: Quantity) -> tuple[Entry,
     if not with_memory:
         return *start, Entry("memory not measured"), Entry(MISSING)
     cheapest, least = min(with_memory, key=lambda pair: pair[1])
-    if cheapest is best:
-        return *start, Entry("the same"), Entry(memory.show(least))
+    if cheapest is best or _no_cheaper(best.memory, cheapest.memory):
+        return *start, Entry("the same"), start[1]
     second = Entry(f"{cheapest.name}: {show_sample(cheapest.quality, quantity)}", cheapest.quality)
     return *start, second, Entry(f"{memory.show(least)}{_saved(best.memory, least)}")
+
+
+def _no_cheaper(best: Sample | None, cheapest: Sample | None) -> bool:
+    """Whether the noise is known and explains what the cheapest takes less than the best."""
+    return best is not None and cheapest is not None and difference(best, cheapest).within_noise is True
 
 
 def _saved(best: Sample | None, least: float) -> str:

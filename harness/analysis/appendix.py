@@ -81,7 +81,7 @@ def environment_table(rows: Sequence[Row]) -> Table | None:
 
 def unread(run: Run) -> list[str]:
     """What of the run directory is not in the report, one sentence each."""
-    sentences = [run.suite_problem] if run.suite_problem else []
+    sentences = [problem for problem in (run.suite_problem, run.noise_problem) if problem]
     sentences += [f"{damaged.path.name}: {damaged.reason}" for damaged in run.damaged]
     sentences += [f"{left.row.record.cell.id} ({left.row.name()}): {left.reason}" for left in run.left_out]
     return [shortened(sentence) for sentence in sentences]

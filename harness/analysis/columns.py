@@ -1,13 +1,14 @@
 """A record as one flat row: its place on every axis and each number under one address. The only place that does it.
 
-Addresses. A path of `harness.quantities` (`memory.peak_vram`, `timing.train`), any `timing.<phase>`,
-`energy.<phase>` and `memory.<phase>_peak`; or a metric, `name[@task][:when]`:
+Addresses. A path of `harness.quantities` (`memory.peak_vram`, `timing.train`), the same of another phase
+(harness.analysis.phase_addresses); or a metric, `name[@task][:when]`:
 
     accuracy             the final value: after training (of the first of its forms), or before it where nothing was trained
-    accuracy:before      before training; likewise `:after`, `:merged` and `:merged-requantized`, which latencies have too
+    accuracy:before      before training; likewise `:after`, `:merged` and `:merged-requantized`
     accuracy:anatomy     a part (an MMLU subject); `accuracy:anatomy:before` before training
     accuracy@mmlu        of another evaluation than the cell's own task; where that is not evaluated itself (`evaluate`), the first
                          that has such a metric is found without it too
+    latency.ttft_ms.p50:b8-p128:merged   a size and a form, each of which may be left out (harness.analysis.latency_addresses)
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, get_args
 
+from harness.analysis.latency_addresses import latency_values, size_words
+from harness.analysis.phase_addresses import PEAK_SOURCES, memory_values, phase_quantity
+from harness.analysis.statistics import Error
 from harness.errors import UnknownName
 from harness.quantities import QUANTITIES, Quantity
-from harness.records.measured import PhaseMemory
-from harness.records.parts import PHASES, Form, PeakSource, When
+from harness.records.parts import Form, When
 from harness.records.schema import Metric, Record
 
 AXES = ("model", "quantization", "method", "task", "seed")
@@ -31,25 +34,21 @@ WHEN_WORDS: Mapping[str, str] = {
 FORM_WHENS: Mapping[Form, When] = {"unmerged": "after", "merged": "merged", "merged-requantized": "merged-requantized"}
 RANDOM_WEIGHTS = "random:"
 
-PEAK_SOURCES: Mapping[PeakSource, str] = {
-    "nvml_process": "GPU memory of the cell's process (NVML)",
-    "nvml_device_delta": "GPU memory of the device less what was used before (NVML)",
-    "torch_reserved": "GPU memory reserved by torch's allocator",
-    "host_rss": "host memory (resident set of the cell's process)",
-}
-
 
 class Reading(NamedTuple):
     """One number and what it takes to compare it: its standard error and how it was measured.
 
     protocol: a metric's protocol id; for a cost, source and device; None where there is one way only (a count).
-    items: what each item evaluated contributes, where the metric tells.
+    items: what each item evaluated contributes, where the metric tells. repeated: its standard deviation over A/A repeats
+    (`harness noise`), None where there were none. n: items that a metric is over, where it tells.
     """
 
     value: float | None
     stderr: float | None = None
     protocol: str | None = None
     items: tuple[float, ...] | None = None
+    repeated: Error | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,11 @@ class Row:
         """What is at that address; None where nothing was measured."""
         found = self.readings.get(key)
         return None if found is None or found.value is None else found
+
+    def with_repeated(self, spreads: Mapping[str, Error]) -> Row:
+        """The row whose readings have these standard deviations over A/A repeats, by address."""
+        readings = {key: reading._replace(repeated=spreads.get(key)) for key, reading in self.readings.items()}
+        return replace(self, readings=readings)
 
     def name(self, *without: str) -> str:
         """The cell in words, as the plan prints it: `model / scheme / method / task / seed 0 / learning_rate=0.1`."""
@@ -121,7 +125,7 @@ def describe(key: str, among: Sequence[Row] = ()) -> Quantity:
     carry it. Raises UnknownName, with the nearest known name, where neither knows it.
     """
     base, words = _address_words(key)
-    known = QUANTITIES.get(base) or _phase_quantity(base) or _foreign_metric(base, among)
+    known = QUANTITIES.get(base) or phase_quantity(base) or _foreign_metric(base, among)
     if known is None:
         raise UnknownName("metric or quantity", key, QUANTITIES)
     return replace(known, key=key, label=" ".join([known.label, *words]))
@@ -138,21 +142,9 @@ def _address_words(key: str) -> tuple[str, list[str]]:
     when = WHEN_WORDS.get(last)
     name, _, task = (stem if when and stem else key).partition("@")
     base, _, part = name.partition(":")
-    words = [f"({part})"] if part else []
+    words = [f"({size_words(part)})"] if part else []
     words += [f"on {task}"] if task else []
     return base, words + ([when] if when and stem else [])
-
-
-def _phase_quantity(key: str) -> Quantity | None:
-    section, _, rest = key.partition(".")
-    phase = rest.removesuffix("_peak")
-    if phase not in PHASES:
-        return None
-    model = {"timing": "timing.train", "energy": "energy.train", "memory": "memory.train_peak"}.get(section)
-    if model is None or (section == "memory") != rest.endswith("_peak"):
-        return None
-    like = QUANTITIES[model]
-    return replace(like, key=key, label=like.label.replace("train", phase), meaning=like.meaning.replace("train", phase))
 
 
 def _foreign_metric(name: str, among: Sequence[Row]) -> Quantity | None:
@@ -189,21 +181,23 @@ def _addressed(record: Record) -> Iterator[tuple[str, Metric]]:
 
 
 def _metric_reading(metric: Metric) -> Reading:
-    return Reading(metric.value, metric.stderr, metric.protocol, None if metric.items is None else tuple(metric.items))
+    return Reading(metric.value, metric.stderr, metric.protocol, None if metric.items is None else tuple(metric.items), n=metric.n)
 
 
 def _costs(record: Record) -> Iterator[tuple[str, Reading]]:
     """Every cost under its address; the protocol of a cost is its source and the device."""
     device = device_name(record)
-    yield from _memory(record, device)
+    yield from ((key, Reading(value, protocol=how)) for key, value, how in memory_values(record, device))
     clock = f"wall clock on {device}"
     yield "timing.total", Reading(record.timing.total, protocol=clock)
     for phase, seconds in record.timing.phases.items():
         yield f"timing.{phase}", Reading(seconds, protocol=clock)
     for phase, joules in record.energy.phases.items():
         yield f"energy.{phase}", Reading(joules, protocol=f"{record.energy.source} on {device}")
+    for name in ("joules_per_training_token", "joules_per_generated_token"):
+        yield f"energy.{name}", Reading(getattr(record.energy, name), protocol=f"{record.energy.source} on {device}")
     yield from _training(record, clock)
-    yield from _latency(record, clock)
+    yield from ((key, Reading(value, protocol=clock)) for key, value in latency_values(record))
     if record.parameters:
         for name in ("total", "trainable", "trainable_percent"):
             yield f"parameters.{name}", Reading(getattr(record.parameters, name))
@@ -226,41 +220,19 @@ def _quantization(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
         yield "quantization.disk_bytes", Reading(stored.cost.disk_bytes)
 
 
-def _latency(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
-    """Those of the smallest batch, under `name:when` for every form, and the first form's under `name`."""
-    found = {latency.form: latency for latency in sorted(record.latency, key=lambda latency: -latency.batch_size)}
-    for form in reversed([form for form in FORM_WHENS if form in found]):
-        times = {"ttft_ms": found[form].ttft_ms, "tpot_ms": found[form].tpot_ms}
-        for name, percentiles in times.items():
-            reading = Reading(percentiles.p50 if percentiles else None, protocol=clock)
-            yield f"latency.{name}.p50:{FORM_WHENS[form]}", reading
-            yield f"latency.{name}.p50", reading
-
-
-def _memory(record: Record, device: str) -> Iterator[tuple[str, Reading]]:
-    source = record.memory.peak_vram_source
-    if source is None:
-        return
-    how = f"{PEAK_SOURCES[source]} on {device}"
-    yield "memory.peak_vram", Reading(record.memory.peak_vram, protocol=how)
-    for phase, peaks in record.memory.phases.items():
-        yield f"memory.{phase}_peak", Reading(_peak(peaks, source), protocol=how)
-
-
-def _peak(peaks: PhaseMemory, source: PeakSource) -> int | None:
-    return peaks.nvml_device if source == "nvml_device_delta" else getattr(peaks, source)
-
-
 def _training(record: Record, clock: str) -> Iterator[tuple[str, Reading]]:
     training = record.training
     if training is None:
         return
-    yield "training.tokens_per_second", Reading(training.tokens_per_second, protocol=clock)
-    yield "training.samples_per_second", Reading(training.samples_per_second, protocol=clock)
+    for name in ("tokens_per_second", "padded_tokens_per_second", "samples_per_second", "data_wait_share"):
+        yield f"training.{name}", Reading(getattr(training, name), protocol=clock)
+    if training.peak_flops:
+        yield "training.mfu", Reading(training.mfu, protocol=f"{clock}, of a dense peak of {training.peak_flops / 1e12:g} TFLOP/s")
     yield "training.final_loss", Reading(training.final_loss)
     yield "training.steps", Reading(training.steps)
     yield "training.best_step", Reading(training.best_step)
-    if training.step_ms:
-        for name in ("p50", "p90", "p99"):
-            yield f"training.step_ms.{name}", Reading(getattr(training.step_ms, name), protocol=clock)
+    for times in ("step_ms", "data_wait_ms"):
+        found = getattr(training, times)
+        for name in ("p50", "p90", "p99") if found else ():
+            yield f"training.{times}.{name}", Reading(getattr(found, name), protocol=clock)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from string import ascii_lowercase
 
 from harness.analysis.columns import Row
+from harness.analysis.effects import TIE_MARK
 from harness.analysis.groups import samples
 from harness.analysis.pivot import Pivot, Place
 from harness.analysis.statistics import Sample, difference
@@ -18,7 +19,9 @@ from harness.records.parts import Status
 RANDOM_MARK = "‡"
 RANDOM_TEXT = "random weights"
 RANDOM_NOTE = "the model's weights are random: memory and speed are measured, quality would say nothing"
-BEST_NOTE = "Bold: best of its column, by more than the noise (95 % interval over seeds, or over items with one seed)."
+BEST_NOTE = "Bold: best of its column; where others tie with it, they are bold too."
+TIE_BEST_NOTE = "the difference to the best of the column is within the noise: a tie (docs/noise.md of the harness)"
+INTERVAL_NOTE = "In square brackets: 95 % interval, over the items evaluated; of a cost, over A/A repeats."
 
 
 def fill_column(table: Pivot, column: Place, letters: Mapping[str | None, str], with_n: bool) -> list[Entry]:
@@ -35,16 +38,20 @@ def protocol_letters(protocols: Sequence[str | None]) -> dict[str | None, str]:
 
 
 def mark_best(column: Sequence[Entry], quantity: Quantity) -> list[Entry]:
-    """The column with its best entry marked, unless that is a tie within the noise or the noise is unknown."""
+    """The column with its best entry bold, and all that tie with it bold and marked; none where the noise is unknown."""
     measured = [(at, entry.sample) for at, entry in enumerate(column) if entry.sample is not None]
     if quantity.higher_is_better is None or len(measured) < 2:
         return list(column)
     sign = 1.0 if quantity.higher_is_better else -1.0
     best, sample = max(measured, key=lambda item: sign * item[1].mean)
-    others = [other for at, other in measured if at != best]
-    if any(difference(sample, other).within_noise in (True, None) for other in others):
+    ties = {at: difference(sample, other).within_noise for at, other in measured if at != best}
+    if None in ties.values():
         return list(column)
-    return [replace(entry, best=at == best) for at, entry in enumerate(column)]
+    marked = list(column)
+    marked[best] = replace(column[best], best=True)
+    for at in (at for at, tie in ties.items() if tie):
+        marked[at] = replace(column[at], best=True, marks=(*column[at].marks, TIE_MARK))
+    return marked
 
 
 def same_n(found: Sequence[Entry]) -> int | None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from harness.analysis.columns import FORM_WHENS, Row, describe, metric_address
 from harness.analysis.cost import cost_entry
+from harness.analysis.effects import tie_footnote
 from harness.analysis.entries import measured_entry
 from harness.analysis.groups import AxisOrder, group_by, one_sample
 from harness.analysis.layouts import shared_note, shown_axes
 from harness.analysis.pivot import axis_columns, name_entries
 from harness.analysis.table import MISSING, Column, Entry, Table
 from harness.analysis.tables import headline
+from harness.analysis.throttling import throttled_footnote
 from harness.analysis.tuning import change_entry
 from harness.quantities import Quantity
 from harness.records.parts import Form
@@ -70,7 +72,7 @@ def form_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
     costs_shown = [describe(COSTS[at]) for at in shown]
     columns += tuple(Column(cost.label, unit=cost.unit) for cost in costs_shown)
     notes = [*shared_note(having, axes), "Change: against the same cells as trained (unmerged), taken seed by seed."]
-    return Table("forms", "What merging and quantizing again change", columns, tuple(body), tuple(notes))
+    return Table("forms", "What merging and quantizing again change", columns, tuple(body), tuple(notes), tie_footnote(body) | throttled_footnote(body))
 
 
 def _quality(rows: Sequence[Row], key: str, form: FormAddresses) -> tuple[Entry, ...]:

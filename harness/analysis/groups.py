@@ -87,9 +87,14 @@ def samples(rows: Iterable[Row], quantity: Quantity) -> dict[str | None, Sample]
 
 def sample_of(readings: Iterable[Reading], quantity: Quantity) -> Sample:
     """Readings made in one way as repetitions of one measurement; those without a value are left out."""
-    found = [(reading.value, reading.stderr, reading.items) for reading in readings if reading.value is not None]
+    found = [(reading.value, reading) for reading in readings if reading.value is not None]
     return Sample(
-        tuple(value for value, _, _ in found), tuple(stderr for _, stderr, _ in found), quantity.exact, tuple(items for _, _, items in found)
+        values=tuple(value for value, _ in found),
+        stderrs=tuple(reading.stderr for _, reading in found),
+        exact=quantity.exact,
+        items=tuple(reading.items for _, reading in found),
+        repeated=tuple(reading.repeated for _, reading in found),
+        quality=quantity.quality,
     )
 
 

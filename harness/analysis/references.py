@@ -1,4 +1,4 @@
-"""Published numbers (suites/references/*.yaml), and which of them belong beside which cells.
+"""Published numbers: what a row of a reference file says, and which of them belong beside which cells.
 
 A reference row belongs to a cell when every one of its fields model, scheme, method and task that it states
 agrees with the cell's configuration (a field it does not state says nothing):
@@ -10,44 +10,63 @@ agrees with the cell's configuration (a field it does not state says nothing):
     task     the registered name of the cell's task, or of what is evaluated in its place
 
 and when the cell's data are the task's own (never `micro`). A number of a metric stands beside that metric and
-its variants (`accuracy` beside `accuracy_macro`: the protocol below the table says which mean it is). Ids are labels that an author chose freely, so
-they don't count, the model's excepted. Values are as the source prints them. What else a row states is shown with its value, and must
-agree with the cell where the cell says it too: a field of the method (`r`, `use_dora`), of a scheme that keeps channels in 16 bit which
-and how many, and `train` where the cell is trained on another task than it is evaluated on.
+its variants (`accuracy` beside `accuracy_macro`: the protocol below the table says which mean it is). Ids are labels that an author
+chose freely, so they don't count, the model's excepted. What else a row states is shown with its value, and must agree with the cell
+where the cell says it too: fields of the method (`r`, `use_dora`), of the scheme (`sym`; of one that keeps channels in 16 bit which and how
+many) and of training (`max_length`), `budget_percent`, `train_samples`, `num_gpus`, and `train` where the cell is trained on another task than it is
+evaluated on. `part` and `when` place a number at one address of its metric (`part: b1-p128`, `when: merged`): it stands beside no
+other. The files are read by harness.analysis.reference_files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.analysis.columns import Row
+from harness.analysis.printed_metrics import metric_trouble
 from harness.analysis.scheme_names import scheme_names, scheme_states
-from harness.errors import DataError, UnknownName
-from harness.suite.find import shipped_suites
+from harness.quantities import QUANTITIES, quantity
+from harness.records.parts import When
 
 PLACING = ("model", "scheme", "method", "task")
 UNVERIFIED_MARK = "†"
 UNVERIFIED_NOTE = "written down from knowledge of the source, not yet checked against it"
 
 
-class ReferenceRow(BaseModel):
-    """One published number, as the source prints it; further fields say what else places it."""
+class _Placed(BaseModel):
+    """What places a number of a source; further fields say what else does.
+
+    protocol: where it is not the table's. verified: seen in a stored copy of the source, or computed from its files.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
-    metric: str
-    value: float
     verified: bool
     model: str | None = None
     scheme: str | None = None
     method: str | None = None
     task: str | None = None
+    part: str | None = None
+    when: When | None = None
+    protocol: str | None = Field(default=None, min_length=1)
+
+
+class ReferenceRow(_Placed):
+    """One published number, as the source prints it. shares_of_one: as `ReferenceTable` says."""
+
+    metric: str
+    value: float
+    shares_of_one: bool = False
+
+    def at(self, key: str) -> bool:
+        """Whether it is a number of that address: of its metric or a variant of it, and of the part and form that it states."""
+        name, *rest = key.split(":")
+        same = name == self.metric or name.startswith(f"{self.metric}_")
+        return same and self.part in (None, *rest) and self.when in (None, *rest)
 
     def fits(self, row: Row, family: str | None = None) -> bool:
         """Whether the number belongs beside that cell, by the rules above.
@@ -66,22 +85,75 @@ class ReferenceRow(BaseModel):
             (self.model_extra or {})[name] == value for name, value in further.items()
         )
 
+    @property
+    def stored(self) -> float | None:
+        """The value in the unit in which records store its metric (shares of one); None for a metric that no record has."""
+        quantity = QUANTITIES.get(self.metric)
+        if quantity is None:
+            return None
+        return self.value if self.shares_of_one else self.value / quantity.points
+
     def show(self) -> str:
         """The value with what else places it and a mark where it is not verified: `39† (train=alpaca)`."""
-        text = f"{self.value:.10g}" + ("" if self.verified else UNVERIFIED_MARK)
+        text = self._printed() + ("" if self.verified else UNVERIFIED_MARK)
         further = ", ".join(f"{key}={value}" for key, value in (self.model_extra or {}).items())
         return f"{text} ({further})" if further else text
 
+    def _printed(self) -> str:
+        """As the source prints it, but bytes readably and shares in points of a hundred, as our own numbers beside it are."""
+        quantity = QUANTITIES.get(self.metric)
+        if quantity is not None and quantity.style == "bytes":
+            return quantity.show(self.value)
+        points = quantity.points if quantity is not None and self.shares_of_one else 1.0
+        return f"{self.value * points:.10g}"
+
+
+class PrintedRow(_Placed):
+    """A row of a file: one number (metric, value), or several of one measurement (values: metric -> number)."""
+
+    metric: str | None = None
+    value: float | None = None
+    values: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_numbers_of_known_metrics(self) -> PrintedRow:
+        if (self.metric is None) != (self.value is None) or (self.metric is None) == (not self.values):
+            raise ValueError("a row has either metric and value, or values (metric -> number)")
+        for name in self.printed:
+            if (trouble := metric_trouble(name)) is not None:
+                raise ValueError(trouble)
+        return self
+
+    @property
+    def printed(self) -> dict[str, float]:
+        """Metric -> number."""
+        return self.values if self.metric is None or self.value is None else {self.metric: self.value}
+
 
 class ReferenceTable(BaseModel):
-    """A table of a source. protocol: how its numbers were computed, in the source's words."""
+    """A table of a source.
+
+    protocol: how its numbers were computed, in the source's words; None where every row has its own.
+    shares_of_one: whether it prints shares (accuracy ...) as 0.48 and not, as papers do, in points of a hundred.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     caption: str
-    protocol: str
-    rows: list[ReferenceRow]
+    protocol: str | None = Field(default=None, min_length=1)
+    shares_of_one: bool = False
+    rows: list[PrintedRow] = Field(min_length=1)
+
+    @cached_property
+    def numbers(self) -> list[ReferenceRow]:
+        """Every number of its rows, with the protocol that holds for it."""
+        return [
+            ReferenceRow(**shared | {"protocol": row.protocol or self.protocol, "metric": metric, "value": value, "shares_of_one": self.shares_of_one})
+            for row in self.rows
+            for shared in [row.model_dump(exclude={"metric", "value", "values"})]
+            for metric, value in row.printed.items()
+        ]
 
 
 class ReferenceClaim(BaseModel):
@@ -136,48 +208,28 @@ def _evaluated(row: Row) -> Iterator[str]:
 
 
 def _states(row: Row) -> dict[str, Any]:
-    """What else of a cell a published number may name, and then must agree with: fields of the method and the scheme, and what
-    the model was trained on where that is not what is evaluated."""
-    own = (row.record.cell.config.get("evaluations") or {}).get("own", True)
-    trained = {} if own else {"train": row.config("task", "task")}
-    return {**row.record.cell.config.get("method", {}), **scheme_states(row), **trained}
+    """What else of a cell a published number may name, and then must agree with."""
+    config = row.record.cell.config
+    own = (config.get("evaluations") or {}).get("own", True)
+    return {
+        **config.get("train", {}),
+        **config.get("scheme", {}),
+        **config.get("method", {}),
+        **scheme_states(row),
+        **({} if own else {"train": row.config("task", "task")}),
+        "budget_percent": (row.config("method", "budget") or {}).get("percent"),
+        "train_samples": row.config("task", "max_train_samples") or "all",
+        "num_gpus": 1,  # a cell is trained on one
+    }
 
 
-def references_folder() -> Path:
-    """Where the reference files are, in a repository and in an installed wheel."""
-    return shipped_suites() / "references"
-
-
-def reference_names() -> list[str]:
-    """The names of all reference files, sorted."""
-    return sorted(path.stem for path in references_folder().glob("*.yaml"))
-
-
-@lru_cache
-def reference(name: str) -> Reference:
-    """The reference of that name; raises UnknownName, and DataError for a file that is not of this form."""
-    if name not in reference_names():
-        raise UnknownName("reference", name, reference_names())
-    path = references_folder() / f"{name}.yaml"
-    try:
-        return Reference.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise DataError(f"{path} is not a reference file: {error}") from error
-
-
-def reference_table(address: str) -> tuple[Reference, ReferenceTable]:
-    """The table under `name.table` (`qlora.table3_glue`); raises UnknownName for either part."""
-    name, _, table = address.partition(".")
-    source = reference(name)
-    by_id = {found.id: found for found in source.tables}
-    if table not in by_id:
-        raise UnknownName(f"table of reference {name}", table, by_id)
-    return source, by_id[table]
-
-
-def fitting(table: ReferenceTable, metric: str, rows: Sequence[Row], family: str | None = None) -> Iterator[ReferenceRow]:
-    """The reference rows of that metric that belong to any of the cells; family as in `ReferenceRow.fits`."""
-    for found in table.rows:
-        same = metric == found.metric or metric.startswith(f"{found.metric}_")
-        if same and any(found.fits(row, family) for row in rows):
+def fitting(table: ReferenceTable, key: str, rows: Sequence[Row], family: str | None = None) -> Iterator[ReferenceRow]:
+    """The reference rows of that address that belong to any of the cells; family as in `ReferenceRow.fits`."""
+    for found in table.numbers:
+        if (found.at(key) or _is_mean_score(found, key, family)) and any(found.fits(row, family) for row in rows):
             yield found
+
+
+def _is_mean_score(found: ReferenceRow, key: str, family: str | None) -> bool:
+    """Whether it is a mean over a family's tasks of each one's own metric: it stands beside every score of such a task, as none is it alone."""
+    return family is not None and found.metric == "score" and quantity(key).quality

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from harness.analysis.columns import Row, rows
 from harness.analysis.groups import AxisOrder, axes_of, group_by
+from harness.analysis.noise import fitting_noise, with_noise
 from harness.errors import RequestError
+from harness.records.noise import NOISE, Noise
 from harness.records.store import Damaged, RecordStore
 from harness.suite.load import load_suite
 from harness.suite.schema import Suite
@@ -29,7 +31,8 @@ class Run:
     """One run directory.
 
     suite: None where its suite.yaml cannot be read, then suite_problem says why. waiting: how many planned cells
-    have no record yet; None where run.json does not tell.
+    have no record yet; None where run.json does not tell. noise: of A/A repeats, which the rows' readings carry; None where there
+    is none, or where noise_problem says why it cannot be used.
     """
 
     path: Path
@@ -40,6 +43,8 @@ class Run:
     left_out: tuple[LeftOut, ...] = ()
     order: AxisOrder = field(default_factory=AxisOrder)
     waiting: int | None = None
+    noise: Noise | None = None
+    noise_problem: str | None = None
 
     @property
     def name(self) -> str:
@@ -58,8 +63,11 @@ class Run:
         return self.suite
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path, noise: Path | None = None) -> Run:
     """Reads a run directory; raises NotARun for a directory that is none.
+
+    noise: a noise.json, or a run directory that has one, to take the noise floors from; None for the run's own, if it has any. One
+    that is given must fit (raises RequestError); one of the run's own that does not costs the floors, not the report.
 
     A suite.yaml that is absent or no longer valid here costs the suite's own layout, not the report. Records of
     cells that run.json does not plan (the suite was changed between two runs of this directory) don't count.
@@ -71,7 +79,21 @@ def read_run(path: Path) -> Run:
     kept, left_out = _current(found, suite) if planned is None else _of_the_plan(found, planned)
     order = AxisOrder() if suite is None else AxisOrder(_ids(suite))
     waiting = None if planned is None else len(planned - {row.record.cell.id for row in found})
-    return Run(path, suite, problem, tuple(order.sort(kept, axes_of(kept))), tuple(damaged), tuple(left_out), order, waiting)
+    floors, no_floors = _noise(path, noise, kept)
+    kept = kept if floors is None else list(with_noise(kept, floors))
+    return Run(path, suite, problem, tuple(order.sort(kept, axes_of(kept))), tuple(damaged), tuple(left_out), order, waiting, floors, no_floors)
+
+
+def _noise(run: Path, given: Path | None, kept: Sequence[Row]) -> tuple[Noise | None, str | None]:
+    """The noise that is used, and why that of the run itself is not."""
+    if given is not None:
+        return fitting_noise(given, kept), None
+    if not (run / NOISE).exists():
+        return None, None
+    try:
+        return fitting_noise(run, kept), None
+    except RequestError as error:
+        return None, f"{error}: no noise floors are used"
 
 
 class _Plan(BaseModel):

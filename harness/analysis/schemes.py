@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.columns import Row, describe
-from harness.analysis.groups import AxisOrder, axes_of, group_by
+from harness.analysis.effects import Sides, paired_difference, paired_ratio, tie_footnote, tie_marks
+from harness.analysis.groups import AxisOrder, axes_of, group_by, sample_of
 from harness.analysis.layouts import shown_axes
 from harness.analysis.pivot import axis_columns, name_entries
 from harness.analysis.statistics import Sample
@@ -45,7 +46,7 @@ def scheme_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
     }
     metrics = [describe(key, rows) for key in _headlines(quantized)]
     costs = [describe(key) for key in RATIOS]
-    costs = [cost for cost in costs if any(_change(pair, cost) for pair in pairs)]
+    costs = [cost for cost in costs if any(True for _ in _changes(pairs, cost))]
     body = tuple(
         (
             *name_entries(axes, place),
@@ -58,7 +59,7 @@ def scheme_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
     columns = (*axis_columns(axes), *(Column(f"Δ {metric.label}", unit=metric.unit) for metric in metrics))
     columns += (*(Column(f"Δ {cost.label}", unit="%") for cost in costs), Column("pairs", names=True))
     note = "Against the same cell with unquantized weights; mean over pairs of cells (tasks and seeds), lowest … highest in brackets."
-    return Table("schemes", "What a scheme costs and saves", columns, body, (note,))
+    return Table("schemes", "What a scheme costs and saves", columns, body, (note,), tie_footnote(body))
 
 
 def scheme_pairs(rows: Sequence[Row]) -> list[SchemePair]:
@@ -80,30 +81,33 @@ def _headlines(rows: Sequence[Row]) -> list[str]:
     return [key for key in metric_keys(rows) if key in wanted]
 
 
-def _change(pair: SchemePair, quantity: Quantity) -> tuple[float, float] | None:
-    """(quantized, unquantized), or None where either is missing or they were measured in different ways."""
-    ours, theirs = pair.quantized.reading(quantity.key), pair.unquantized.reading(quantity.key)
-    if ours is None or theirs is None or ours.value is None or theirs.value is None or ours.protocol != theirs.protocol:
-        return None
-    if quantity.quality and pair.quantized.random_weights:
-        return None
-    return ours.value, theirs.value
+def changes(pairs: Sequence[SchemePair], quantity: Quantity) -> list[Sides]:
+    """(quantized, unquantized) of every pair that has both, measured in one way."""
+    return list(_changes(pairs, quantity))
+
+
+def _changes(pairs: Sequence[SchemePair], quantity: Quantity) -> Iterator[Sides]:
+    for pair in pairs:
+        ours, theirs = pair.quantized.reading(quantity.key), pair.unquantized.reading(quantity.key)
+        if ours is None or theirs is None or ours.protocol != theirs.protocol or (quantity.quality and pair.quantized.random_weights):
+            continue
+        yield sample_of([ours], quantity), sample_of([theirs], quantity)
 
 
 def _differences(pairs: Sequence[SchemePair], quantity: Quantity) -> Entry:
-    found = [change for pair in pairs if (change := _change(pair, quantity))]
+    found = changes(pairs, quantity)
     if not found:
         return Entry(MISSING)
-    sample = Sample(tuple(ours - theirs for ours, theirs in found))
-    return Entry(_with_range(sample, quantity.show_difference), sample)
+    sample = Sample(tuple(ours.mean - theirs.mean for ours, theirs in found))
+    return Entry(_with_range(sample, quantity.show_difference), sample, tie_marks(paired_difference(found)))
 
 
 def _percent(pairs: Sequence[SchemePair], quantity: Quantity) -> Entry:
-    found = [change for pair in pairs if (change := _change(pair, quantity)) and change[1]]
+    found = [(ours, theirs) for ours, theirs in changes(pairs, quantity) if theirs.mean]
     if not found:
         return Entry(MISSING)
-    sample = Sample(tuple(100 * (ours / theirs - 1) for ours, theirs in found))
-    return Entry(_with_range(sample, _show_percent), sample)
+    sample = Sample(tuple(100 * (ours.mean / theirs.mean - 1) for ours, theirs in found))
+    return Entry(_with_range(sample, _show_percent), sample, tie_marks(paired_ratio(found)))
 
 
 def _show_percent(value: float) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.analysis.bootstrap import bootstrap_bounds
 
 CONFIDENCE = 0.95
 ROUNDING = 1e-12  # relative; differences of equal decimals differ by this little in binary
@@ -60,18 +63,48 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
     return None if error is None else interval_around(mean(values), error, len(values) - 1, confidence)
 
 
+class Error(NamedTuple):
+    """A standard error, or the standard deviation of one measurement, and the degrees of freedom that it was estimated with."""
+
+    size: float
+    degrees: float
+
+    def scaled(self, factor: float) -> Error:
+        """That of the quantity times a factor."""
+        return Error(self.size * abs(factor), self.degrees)
+
+    def reach(self, confidence: float = CONFIDENCE) -> float:
+        """Half the width of Student's t interval."""
+        return interval_around(0.0, self.size, self.degrees, confidence).high
+
+
+def combined(errors: Sequence[Error]) -> Error:
+    """The error of a sum of independent terms: sizes add in squares, with the degrees of freedom of Satterthwaite 1946."""
+    largest = max(error.size for error in errors)
+    if largest == 0.0:
+        return Error(0.0, math.inf)
+    shares = [((error.size / largest) ** 2, error.degrees) for error in errors]  # fourth powers of what diverged would overflow
+    variance = math.fsum(share for share, _ in shares)
+    freedom = math.fsum(share**2 / degrees for share, degrees in shares)
+    return Error(largest * math.sqrt(variance), variance**2 / freedom if freedom else math.inf)
+
+
 @dataclass(frozen=True)
 class Sample:
     """Repetitions of one measurement: one value per seed, each with its own standard error where that is known.
 
     exact: the values are counts and carry no noise. items: what each item evaluated contributes to the value, for each
-    repetition; None where that is not known.
+    repetition; None where that is not known. repeated: the standard deviation of each value when its cell is run again
+    unchanged (A/A, `harness noise`); None where that was not measured. quality: a score over items, which are a sample
+    too: repeating says nothing of that part of its noise.
     """
 
     values: tuple[float, ...]
     stderrs: tuple[float | None, ...] = ()
     exact: bool = False
     items: tuple[tuple[float, ...] | None, ...] = ()
+    repeated: tuple[Error | None, ...] = ()
+    quality: bool = False
 
     @property
     def n(self) -> int:
@@ -94,58 +127,108 @@ class Sample:
         spread = standard_error(self.values)
         return not (spread and spread > ROUNDING * max(map(abs, self.values)))
 
-    def error(self) -> tuple[float, float] | None:
+    def error(self) -> Error | None:
         """Standard error of the mean and its degrees of freedom; None where the noise is unknown.
 
         From the spread over seeds where there is one. Repetitions that agree to the last digit (an untuned
         model, evaluated once per seed) are one measurement made again: its own standard error over the items
-        evaluated counts (infinite degrees of freedom), as it does for a single seed.
+        evaluated counts (infinite degrees of freedom), as it does for a single seed. A cost of a single seed has the
+        error that A/A repeats showed.
         """
         if self.exact:
-            return 0.0, math.inf
+            return Error(0.0, math.inf)
         spread = standard_error(self.values)
         if spread and not self.repeats:
-            return spread, self.n - 1
+            return Error(spread, self.n - 1)
         known = [stderr for stderr in self.stderrs if stderr is not None]
         if known and len(known) == self.n:
-            return math.sqrt(mean([stderr**2 for stderr in known])), math.inf
-        return None if spread is None else (0.0, math.inf)
+            return Error(math.sqrt(mean([stderr**2 for stderr in known])), math.inf)
+        again = None if self.quality else self.again()
+        return again or (None if spread is None else Error(0.0, math.inf))
+
+    def again(self) -> Error | None:
+        """Standard error of the mean by A/A repeats alone; None where they were not measured for every value."""
+        if self.exact:
+            return Error(0.0, math.inf)
+        known = [error for error in self.repeated if error is not None]
+        return combined([error.scaled(1 / self.n) for error in known]) if known and len(known) == self.n else None
+
+    def interval(self) -> Interval | None:
+        """Confidence interval of the mean: Student's t over seeds; the bootstrap over items of one measurement that tells them.
+
+        Otherwise from `error`. None for a count, and where the noise is unknown.
+        """
+        items = self.items[0] if self.items and self.repeats else None
+        if items is not None:
+            bounds = bootstrap_bounds(items)
+            shift = self.values[0] - mean(items)  # the items' mean is the value to first order only
+            return None if bounds is None else Interval(bounds[0] + shift, bounds[1] + shift)
+        error = self.error()
+        return None if error is None or not error.size else interval_around(self.mean, *error)
+
+    def singles(self) -> list[Sample]:
+        """Every repetition as a sample of its own."""
+        return [
+            Sample((value,), self.stderrs[at : at + 1], self.exact, self.items[at : at + 1], self.repeated[at : at + 1], self.quality)
+            for at, value in enumerate(self.values)
+        ]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Left minus right. interval: None where the noise of either side is unknown."""
+    """Left minus right, or left over right.
+
+    interval: None where the noise of either side is unknown. floor: the noise floor, None where it was not measured.
+    none: the value of no difference, 1 for a ratio.
+    """
 
     value: float
     interval: Interval | None
+    floor: float | None = None
+    none: float = 0.0
 
     @property
     def within_noise(self) -> bool | None:
-        """Whether the interval holds 0; None where there is no interval."""
-        return None if self.interval is None else 0.0 in self.interval
+        """Whether it is a tie: the interval holds the value of no difference, or the floor reaches it; None where neither is known."""
+        if self.interval is None:
+            return True if self.floor is not None and abs(self.value - self.none) <= self.floor else None
+        return self.none in self.interval
 
 
 def difference(left: Sample, right: Sample, confidence: float = CONFIDENCE) -> Difference:
     """Difference of two means with Student's t interval: over the items, where both sides are one measurement on the same ones.
 
     Otherwise the means are independent, and the interval is Welch's (Welch 1947; Satterthwaite's degrees of freedom);
-    a side with one value brings its own standard error over items, with infinite degrees of freedom.
+    a side with one value brings its own standard error over items, with infinite degrees of freedom. Where the
+    noise floor of both sides is known, the interval is never narrower than that.
     """
-    value = left.mean - right.mean
+    return difference_by(left.mean - right.mean, error_of_difference(left, right), floor_of(left, right), confidence)
+
+
+def difference_by(value: float, error: Error | None, floor: Error | None, confidence: float = CONFIDENCE, none: float = 0.0) -> Difference:
+    """The difference whose interval is Student's t by `error`, never narrower than what `floor`, the A/A repeats' error, reaches."""
+    reach = None if floor is None else floor.reach(confidence)
+    if error is None:
+        return Difference(value, None, reach, none)
+    reaches = max(error.reach(confidence), reach or 0.0)
+    return Difference(value, Interval(value - reaches, value + reaches), reach, none)
+
+
+def floor_of(left: Sample, right: Sample) -> Error | None:
+    """The error of left minus right that A/A repeats alone show: its reach is the noise floor. None where not both were repeated."""
+    again = left.again(), right.again()
+    known = [error for error in again if error is not None]
+    return combined(known) if len(known) == 2 else None
+
+
+def error_of_difference(left: Sample, right: Sample) -> Error | None:
+    """The error of left minus right: by item where both sides are one measurement on the same items, else of independent means; None where either's is unknown."""
     by_item = _by_item(left, right)
     if by_item is not None:
         error = standard_error(by_item)
-        return Difference(value, None if error is None else interval_around(value, error, len(by_item) - 1, confidence))
-    errors = [side.error() for side in (left, right)]
-    known = [error for error in errors if error is not None]
-    if len(known) < 2:
-        return Difference(value, None)
-    variance = sum(error**2 for error, _ in known)
-    if variance == 0.0:
-        return Difference(value, Interval(value, value))
-    freedom = sum(error**4 / degrees for error, degrees in known)
-    degrees = variance**2 / freedom if freedom else math.inf
-    return Difference(value, interval_around(value, math.sqrt(variance), degrees, confidence))
+        return None if error is None else Error(error, len(by_item) - 1)
+    known = [error for error in (left.error(), right.error()) if error is not None]
+    return combined(known) if len(known) == 2 else None
 
 
 def _by_item(left: Sample, right: Sample) -> list[float] | None:

@@ -58,11 +58,15 @@ def entries(texts: Sequence[str]) -> tuple[Entry, ...]:
 
 
 def show_sample(sample: Sample | None, quantity: Quantity, with_n: bool = True) -> str:
-    """`mean ± std (n=3)` as a person reads it; the value alone for one, or for a count that is always the same; `–` for none."""
+    """`mean ± std (n=3)` as a person reads it; `value [low, high]` for one whose interval is known; the value alone for one whose
+    is not, or for a count that is always the same; `–` for none."""
     if sample is None:
         return MISSING
     text = quantity.show(sample.mean)
-    if sample.std is None or (quantity.exact and sample.std == 0):
+    if quantity.exact and not sample.std:
         return text
+    if sample.std is None:
+        interval = sample.interval()
+        return text if interval is None else f"{text} [{quantity.show(interval.low)}, {quantity.show(interval.high)}]"
     text = f"{text} ± {quantity.show(sample.std)}"
     return f"{text} (n={sample.n})" if with_n else text

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness.analysis.columns import AXES, Row, describe, metric_address
+from harness.analysis.effects import TIE_MARK
 from harness.analysis.entries import (
     BEST_NOTE,
+    INTERVAL_NOTE,
     RANDOM_MARK,
     RANDOM_NOTE,
+    TIE_BEST_NOTE,
     fill_column,
     protocol_letters,
     same_n,
@@ -27,9 +30,9 @@ Protocols = Mapping[Place, Sequence[str | None]]
 Letters = Mapping[str | None, str]
 
 
-def result_tables(rows: Sequence[Row], layouts: Sequence[TableLayout], order: AxisOrder) -> list[Table]:
+def result_tables(rows: Sequence[Row], layouts: Sequence[TableLayout], order: AxisOrder, references: Sequence[str] = ()) -> list[Table]:
     """The laid-out tables in their order, or the default ones; tables without any cell are left out."""
-    found = [result_table(rows, layout, order) for layout in layouts or default_layouts(rows)]
+    found = [result_table(rows, layout, order, references) for layout in layouts or default_layouts(rows)]
     return _with_own_names([table for table in found if table.rows])
 
 
@@ -56,7 +59,7 @@ def headline(rows: Sequence[Row]) -> str | None:
     return next(iter(metric_keys(rows)), None)
 
 
-def result_table(rows: Sequence[Row], layout: TableLayout, order: AxisOrder) -> Table:
+def result_table(rows: Sequence[Row], layout: TableLayout, order: AxisOrder, references: Sequence[str] = ()) -> Table:
     """One table of one metric, with the published numbers beside it where the layout names them."""
     rows = select(rows, layout.where)
     quantity = describe(layout.metric, rows)
@@ -67,8 +70,10 @@ def result_table(rows: Sequence[Row], layout: TableLayout, order: AxisOrder) -> 
     notes, footnotes = list(_notes(cells, protocols, columns)), {mark: f"protocol {name}" for name, mark in letters.items()}
     if any(RANDOM_MARK in entry.marks for entry in _entries(columns)):
         footnotes[RANDOM_MARK] = RANDOM_NOTE
+    if any(TIE_MARK in entry.marks for entry in _entries(columns)):
+        footnotes[TIE_MARK] = TIE_BEST_NOTE
     if layout.reference:
-        columns, sentence = with_published(columns, cells, layout.reference)
+        columns, sentence = with_published(columns, cells, layout.reference, references)
         notes.append(sentence)
         if any(UNVERIFIED_MARK in entry.text for entry in _entries(columns)):
             footnotes[UNVERIFIED_MARK] = UNVERIFIED_NOTE
@@ -112,6 +117,8 @@ def _notes(cells: Pivot, protocols: Protocols, columns: Columns) -> Iterator[str
     n = same_n(found)
     if n or any(entry.sample and entry.sample.n > 1 for entry in found):
         yield f"Mean ± sample standard deviation over n{f' = {n}' if n else ''} seeds."
+    if any(entry.sample and entry.sample.n == 1 and entry.sample.interval() for entry in found):
+        yield INTERVAL_NOTE
     if any(entry.best for entry in found):
         yield BEST_NOTE
     single = {place: names[0] for place, names in protocols.items() if len(names) == 1 and names[0]}

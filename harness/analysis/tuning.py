@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.analysis.columns import Row, describe, metric_address
-from harness.analysis.groups import AxisOrder, group_by, one_sample
+from harness.analysis.effects import paired_difference, tie_footnote, tie_marks
+from harness.analysis.groups import AxisOrder, group_by, samples
 from harness.analysis.layouts import shared_note, shown_axes
 from harness.analysis.pivot import axis_columns, name_entries
 from harness.analysis.statistics import Sample
-from harness.analysis.table import Column, Entry, Table, show_sample
+from harness.analysis.table import MISSING, Column, Entry, Table, show_sample
 from harness.analysis.tables import headline
 from harness.quantities import Quantity
 
@@ -55,7 +56,7 @@ def _change_table(name: str, title: str, rows: Sequence[Row], order: AxisOrder, 
         n = f" = {seeds.pop()}" if len(seeds) == 1 else ""
         notes.append(f"Mean ± sample standard deviation over n{n} seeds; the change is taken seed by seed.")
     notes += _base_note(having)
-    return Table(name, title, columns, entries, tuple(notes))
+    return Table(name, title, columns, entries, tuple(notes), tie_footnote(entries))
 
 
 def _base_note(rows: Sequence[Row]) -> list[str]:
@@ -73,18 +74,23 @@ def _both(row: Row, key: str) -> bool:
 
 
 def _before_after(rows: Sequence[Row], quantity: Quantity, with_n: bool) -> tuple[Entry, ...]:
-    before, after = (
-        one_sample(rows, describe(metric_address(quantity.key, when=when), rows)) for when in ("before", "after")
-    )
+    """The metric's name, its value before and after, and the change: none between two protocols, as where a soft prompt leaves less of
+    the model's context to windows."""
     name = Entry(quantity.label)
-    if before is None or after is None:
-        return name, Entry("different protocols"), Entry("different protocols"), Entry("–")
-    shown = (Entry(show_sample(sample, quantity, with_n), sample) for sample in (before, after))
-    return name, *shown, change_entry(before, after, quantity)
+    before, after = (samples(rows, describe(metric_address(quantity.key, when=when), rows)) for when in ("before", "after"))
+    if len(before) != 1 or len(after) != 1:
+        return name, Entry("different protocols"), Entry("different protocols"), Entry(MISSING)
+    (early, first), (late, last) = *before.items(), *after.items()
+    if early != late:
+        told = (Entry(f"{show_sample(sample, quantity, with_n)} ({protocol})") for protocol, sample in ((early, first), (late, last)))
+        return name, *told, Entry("different protocols")
+    shown = (Entry(show_sample(sample, quantity, with_n), sample) for sample in (first, last))
+    return name, *shown, change_entry(first, last, quantity)
 
 
 def change_entry(before: Sample, after: Sample, quantity: Quantity) -> Entry:
-    """The change from one sample to another of the same cells, taken cell by cell."""
+    """The change from one sample to another of the same cells, taken cell by cell, marked where it is a tie."""
     change = Sample(tuple(late - early for early, late in zip(before.values, after.values, strict=True)))
     text = quantity.show_difference(change.mean)
-    return Entry(text if change.std is None else f"{text} ± {quantity.show(change.std)}", change)
+    found = paired_difference(list(zip(after.singles(), before.singles(), strict=True)))
+    return Entry(text if change.std is None else f"{text} ± {quantity.show(change.std)}", change, tie_marks(found))

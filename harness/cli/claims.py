@@ -10,7 +10,13 @@ import typer
 COLOURS = {"reproduced": "green", "direction only": "yellow", "not reproduced": "red"}
 
 
-def claims_command(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+def claims_command(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    noise: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE_OR_RUN", help="Noise floors of another run of this suite on the same device; by default the run's own noise.json."),
+    ] = None,
+) -> None:
     """Print the verdict on every claim of the suite; exit code 1 when one is not reproduced."""
     from rich.console import Console
     from rich.table import Column, Table
@@ -19,7 +25,7 @@ def claims_command(run: Annotated[Path, typer.Argument(help="A run directory.")]
     from harness.analysis.claims import check_claims
     from harness.analysis.run import read_run
 
-    found = read_run(run)
+    found = read_run(run, noise)
     suite = found.require_suite()
     checked = check_claims(found.rows, suite.claims)
     if not checked:

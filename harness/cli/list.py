@@ -1,4 +1,4 @@
-"""`harness list models|schemes|methods|tasks`: what a suite can name."""
+"""`harness list models|schemes|methods|tasks|references`: what a suite can name."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ class Kind(StrEnum):
     schemes = "schemes"
     methods = "methods"
     tasks = "tasks"
+    references = "references"
 
 
 def list_command(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every field's default and meaning.")] = False,
 ) -> None:
-    """List the models, schemes, methods or tasks that a suite can name."""
-    entries = _models() if kind is Kind.models else _registered(kind)
+    """List the models, schemes, methods, tasks or published numbers that a suite can name."""
+    entries = _models() if kind is Kind.models else _references() if kind is Kind.references else _registered(kind)
     if as_json:
         print(json.dumps(entries, indent=1))
+        return
+    if kind is Kind.references:
+        _print_references(entries)
         return
     can = ["size", "merges"] if kind is Kind.methods else []
     shared = _shared_fields(entries)
@@ -96,6 +100,33 @@ def _models() -> list[dict[str, Any]]:
         *((f"random:{name}", "random weights of a real model's size: memory and speed only") for name in shapes()),
     ]
     return [{"name": name, "summary": summary, "fields": _fields(ModelConfig)} for name, summary in sources]
+
+
+def _references() -> list[dict[str, Any]]:
+    from harness.analysis.reference_files import reference, reference_names
+
+    return [
+        {
+            "name": name, "title": source.title, "citation": source.citation, "claims": len(source.claims),
+            "tables": [
+                {"name": f"{name}.{table.id}", "caption": table.caption, "protocol": table.protocol, "rows": len(table.rows),
+                 "numbers": len(table.numbers), "verified": sum(number.verified for number in table.numbers)}
+                for table in source.tables
+            ],
+        }
+        for name in reference_names() for source in [reference(name)]
+    ]  # fmt: skip
+
+
+def _print_references(entries: list[dict[str, Any]]) -> None:
+    """A row per table: how many numbers it has, and how many of them were checked against the source."""
+    table = Table("name", "what it is", "rows", "numbers", "verified")
+    for entry in entries:
+        table.add_row(entry["name"], f"{entry['citation']}; {entry['claims']} claims in words", style="bold")
+        for each in entry["tables"]:
+            counts = (f"{each['rows']:,}", f"{each['numbers']:,}", f"{each['verified']:,}")
+            table.add_row(f"  {each['name']}", each["caption"], *counts)
+    Console(markup=False).print(table)
 
 
 def _summary(cls: type[Any]) -> str:

@@ -29,6 +29,7 @@ def run_command(
     executor: Annotated[str, typer.Option(help="How cells are executed.")] = "local",
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once; more than one disturb each other's times.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished cells again too.")] = False,
+    history: Annotated[Path | None, typer.Option(metavar="FILE", help="Add the finished run to this SQLite file, which harness trend reads.")] = None,
 ) -> None:
     """Run a suite's cells and write its report; repeated, it goes on where it stopped.
 
@@ -41,13 +42,15 @@ def run_command(
     from harness.suite.load import load_suite
 
     console = Console()
+    if history is not None:
+        _check_history(history)  # before hours of work, not after
     loaded = load_suite(find_suite(suite), profile)
     options = RunOptions(out=out, only=only or (), device=device, executor=executor, jobs=jobs, fresh=fresh)
     with display_on(console) as display:
         summary = run_suite(loaded, options, display)
     _say(console, summary)
     if not summary.interrupted:
-        _report(console, summary.run)
+        _report(console, summary.run, history)
     raise typer.Exit(summary.exit_code)
 
 
@@ -60,10 +63,19 @@ def _say(console: Console, summary: RunSummary) -> None:
         _line(console, f"for a report of what there is: harness report {summary.run}")
 
 
-def _report(console: Console, run: Path) -> None:
+def _check_history(file: Path) -> None:
+    from harness.records.history import check_history
+
+    check_history(file)
+
+
+def _report(console: Console, run: Path, history: Path | None) -> None:
+    from harness.cli.history import added_words
     from harness.report.write import write_report
 
-    write_report(run)
+    if history is not None:
+        _line(console, added_words(run, history))
+    write_report(run, history=history)
     _line(console, f"report: {run / 'report.md'}")
 
 

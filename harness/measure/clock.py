@@ -24,7 +24,7 @@ def percentiles(values: Sequence[float]) -> Percentiles | None:
     return Percentiles(p50=p50, p90=p90, p99=p99)
 
 
-class _Mark(Protocol):
+class Mark(Protocol):
     """A point in time on the device."""
 
     def done(self) -> bool: ...
@@ -59,6 +59,11 @@ class _CudaMark:
         return float(self._event.elapsed_time(later._event))
 
 
+def mark_on(device: str) -> Mark:
+    """Now: on `cpu` the host's time, on `cuda` the device's when it gets there; read it once the device has been waited for."""
+    return _CudaMark() if device == "cuda" else _HostMark()
+
+
 class StepClock:
     """Times optimizer steps: `start` and `stop` around each, then the readings once training is over.
 
@@ -69,23 +74,22 @@ class StepClock:
     def __init__(self, device: str, warmup_steps: int) -> None:
         self.device, self.warmup_steps = device, warmup_steps
         self.steps = 0
-        self._mark: type[_HostMark] | type[_CudaMark] = _CudaMark if device == "cuda" else _HostMark
-        self._begun: _Mark | None = None
-        self._pending: deque[tuple[_Mark, _Mark]] = deque()
+        self._begun: Mark | None = None
+        self._pending: deque[tuple[Mark, Mark]] = deque()
         self._step_ms: list[float] = []
-        self._first: _Mark | None = None
-        self._last: _Mark | None = None
-        self._pauses: list[tuple[_Mark, _Mark]] = []
+        self._first: Mark | None = None
+        self._last: Mark | None = None
+        self._pauses: list[tuple[Mark, Mark]] = []
         self._counted_pauses = 0
 
     def start(self) -> None:
         """A step begins."""
-        self._begun = self._mark()
+        self._begun = mark_on(self.device)
 
     def stop(self) -> None:
         """The step that began last is done."""
         assert self._begun is not None, "stop without start"
-        begun, ended = self._begun, self._mark()
+        begun, ended = self._begun, mark_on(self.device)
         self._begun = None
         if self.steps == self.warmup_steps:
             self._first = begun
@@ -99,10 +103,10 @@ class StepClock:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leaves what happens between two steps out of the rates."""
-        begun = self._mark()
+        begun = mark_on(self.device)
         yield
         if self._first is not None:
-            self._pauses.append((begun, self._mark()))
+            self._pauses.append((begun, mark_on(self.device)))
 
     def step_ms(self) -> list[float]:
         """Milliseconds of every step, the warm-up steps included: `[warmup_steps:]` are those to be told."""
@@ -119,7 +123,7 @@ class StepClock:
         paused = sum(begun.milliseconds_until(ended) for begun, ended in self._pauses[: self._counted_pauses])
         return (self._first.milliseconds_until(self._last) - paused) / 1000
 
-    def per_second(self, counts: Sequence[int]) -> float | None:
+    def per_second(self, counts: Sequence[float]) -> float | None:
         """What was counted (tokens, samples) per second after warm-up; None without a step after warm-up.
 
         counts: one number per step, the warm-up steps included.

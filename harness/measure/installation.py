@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections import defaultdict
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from harness.measure.nvml import Nvml
@@ -21,7 +25,7 @@ BITSANDBYTES = "import bitsandbytes.cextension as c; print(type(c.lib).__name__)
 def unread_by_nvml(nvml: Nvml) -> list[str]:
     """Takes every reading once; the notes on those that the driver refuses."""
     nvml.process_memory([os.getpid()])
-    for read in (nvml.device_memory, nvml.utilisation, nvml.power, nvml.energy, nvml.temperature):
+    for read in (nvml.device_memory, nvml.utilisation, nvml.power, nvml.energy, nvml.temperature, nvml.clocks, nvml.throttle_reasons):
         read()
     return nvml.missing()
 
@@ -41,6 +45,29 @@ def bitsandbytes_library() -> str:
     if library == "ErrorHandlerMockBNBNativeLibrary":
         return f"not loaded: {_last_line(done.stderr) or 'there is none for this torch and this machine'}"
     return "loaded, for CUDA" if library.startswith("Cuda") else "loaded, for the CPU"
+
+
+def extras() -> dict[str, dict[str, str | None]] | None:
+    """Extra of ours -> package -> installed version, None for a package that is missing; None where harness itself is not installed.
+
+    An extra that is made of others counts theirs.
+    """
+    try:
+        wanted = requires("harness") or []
+    except PackageNotFoundError:
+        return None
+    found: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for line in wanted:
+        parsed = re.match(r"([A-Za-z0-9._-]+).*;.*extra == ['\"]([^'\"]+)['\"]", line)
+        if parsed is not None:
+            found[parsed[2]][parsed[1]] = _installed_version(parsed[1])
+    return dict(sorted(found.items()))
+
+
+def without_credentials(url: str) -> str:
+    """The address without the user and password that may stand before its host."""
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def free_bytes(folder: Path) -> tuple[int | None, bool]:
@@ -73,6 +100,13 @@ def unreachable(url: str) -> str | None:
     asking.start()
     asking.join(2 * HUB_SECONDS)
     return reasons[-1] or None
+
+
+def _installed_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _last_line(text: str) -> str:

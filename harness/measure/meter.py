@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from harness.measure import torch_memory
+from harness.measure.board import Board
 from harness.measure.host import HostPeak
 from harness.measure.phases import PhaseReading
 from harness.records.parts import PhaseName
@@ -18,7 +19,7 @@ class PhaseMeter:
     device: `cpu` or `cuda`. started(phase, at): called when a phase begins, with time.monotonic() seconds.
     ended(reading): called when it ends, also when by an exception. current: the phase that is running. interrupts: whether
     it runs within another, or that goes on after it. failed_in: the phase that an exception escaped from. notes: what the
-    record must tell of the readings.
+    record must tell of the readings. board: where the sampler sees how far the cell is.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class PhaseMeter:
         device: str,
         started: Callable[[PhaseName, float], None],
         ended: Callable[[PhaseReading], None],
+        board: Board | None = None,
     ) -> None:
         self.device = device
         self.current: PhaseName | None = None
@@ -33,6 +35,7 @@ class PhaseMeter:
         self.failed_in: PhaseName | None = None
         self.notes: list[str] = []
         self._started, self._ended = started, ended
+        self._board = board or Board(device)
         self._host = HostPeak()
         self._begun = 0.0
 
@@ -67,6 +70,7 @@ class PhaseMeter:
         self._host.start()
         self._begun = time.monotonic()
         self.current, self.interrupts = name, interrupts
+        self._board.phase(interrupts)
         self._started(name, self._begun)
 
     def _end(self) -> None:
@@ -74,6 +78,7 @@ class PhaseMeter:
         name, self.current = self.current, None
         ended = time.monotonic()
         peaks = torch_memory.read_peaks(self.device)
+        self._board.show_torch()
         if self._host.fallback is not None and self._host.fallback not in self.notes:
             self.notes.append(self._host.fallback)
         self._ended(PhaseReading(name, self._begun, ended, peaks.allocated, peaks.reserved, self._host.read()))

@@ -15,39 +15,46 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from harness.errors import StorageError
-from harness.measure.host import resident_bytes
+from harness.measure.board import Board
 from harness.measure.nvml import ALL_NULL, Nvml, open_nvml
+from harness.measure.nvml_driver import open_driver
+from harness.measure.sampled_cell import Row, SampledCell
 from harness.measure.telemetry import TelemetryFacts, TelemetryWriter, replacing
-
-LOOK_FOR_CHILDREN_S = 0.5
-MOST_TIME_FOR_CHILDREN = 0.05
 
 
 def sample(
-    pid: int, path: Path, period_ms: float, stop: Connection | int, device: str, ready: Connection | None = None
+    pid: int,
+    path: Path,
+    period_ms: float,
+    stop: Connection | int,
+    device: str,
+    ready: Connection | None = None,
+    board: Board | None = None,
 ) -> None:
     """Samples `pid` and its children until it is gone, `stop` (a connection or a file descriptor) becomes readable
     or is closed, the parent of this process dies, or SIGTERM; then `path` is there, whole.
 
     The target of a process of its own: it takes over SIGINT and SIGTERM (Ctrl-C in a terminal reaches the whole
     group, and the telemetry must still be written). device: `cpu` or `cuda`. ready: gets True after the first row,
-    when the device's memory before the cell is known. A disk that refuses ends the process with one line on stderr.
+    when the device's memory before the cell is known. board: what the cell shows of itself, None where it has none.
+    A disk that refuses ends the process with one line on stderr.
     """
-    terminated = threading.Event()
+    terminated, parent = threading.Event(), os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())
     facts = TelemetryFacts(pid=pid, period_ms=period_ms, device=device)
-    nvml = _open(device, facts.notes)
+    nvml = _open(device, pid, facts.notes)
     try:
         with replacing(path) as aside:
-            writer = TelemetryWriter(aside)
-            _watch(_Cell(pid, nvml), writer, facts, stop, terminated, ready)
+            writer, cell = TelemetryWriter(aside), SampledCell(pid, nvml, board)
+            _watch(cell, writer, facts, stop, lambda: terminated.is_set() or os.getppid() != parent, ready)
+            cell.tell(facts)
             facts.notes.extend(nvml.missing() if nvml else [])
             writer.close(facts)
     except StorageError as error:
@@ -57,9 +64,9 @@ def sample(
             nvml.close()
 
 
-def _open(device: str, notes: list[str]) -> Nvml | None:
+def _open(device: str, pid: int, notes: list[str]) -> Nvml | None:
     """The device's readings for a cell on `cuda`; for a cell on `cpu` none, and the note says which is the reason."""
-    nvml = open_nvml(notes)
+    nvml = open_nvml(notes, open_driver(pid))
     if nvml is not None and device != "cuda":
         nvml.close()
         notes.append(f"the cell runs on the CPU: {ALL_NULL}")
@@ -68,15 +75,14 @@ def _open(device: str, notes: list[str]) -> Nvml | None:
 
 
 def _watch(
-    cell: _Cell,
+    cell: SampledCell,
     writer: TelemetryWriter,
     facts: TelemetryFacts,
     stop: Connection | int,
-    terminated: threading.Event,
+    told_to_end: Callable[[], bool],
     ready: Connection | None,
 ) -> None:
     """A row at every tick and a last one at the end, so that the readings reach over the cell's last phase."""
-    parent = os.getppid()
     row = cell.read()
     facts.baseline_device_bytes = _baseline(row)
     writer.append(row)
@@ -87,10 +93,10 @@ def _watch(
     with selectors.PollSelector() as selector:
         selector.register(stop, selectors.EVENT_READ)
         for wait in _ticks(facts.period_ms / 1000):
-            told = selector.select(wait)
+            stopped = selector.select(wait)
             row = cell.read()
             writer.append(row)
-            if told or terminated.is_set() or row["host_rss"] is None or os.getppid() != parent:
+            if stopped or told_to_end() or row["host_rss"] is None:
                 return
 
 
@@ -104,58 +110,10 @@ def _ticks(period: float) -> Iterator[float]:
         yield max(0.0, start + tick * period - time.monotonic())
 
 
-def _baseline(row: dict[str, float | None]) -> int | None:
+def _baseline(row: Row) -> int | None:
     """Bytes in use on the device without the cell, which may already have begun to use it."""
-    used = row["nvml_device"]
-    return None if used is None else int(used - (row["nvml_process"] or 0))
-
-
-class _Cell:
-    """The process that is sampled, its children, and the device."""
-
-    def __init__(self, pid: int, nvml: Nvml | None) -> None:
-        self._pid, self._nvml = pid, nvml
-        self._children: list[int] = []
-        self._look_again = 0.0
-
-    def read(self) -> dict[str, float | None]:
-        """One row; host_rss is None when the process is gone."""
-        now = time.monotonic()
-        if now >= self._look_again:
-            self._children = _children(self._pid)
-            spent = time.monotonic() - now
-            self._look_again = now + max(LOOK_FOR_CHILDREN_S, spent / MOST_TIME_FOR_CHILDREN)
-        own = resident_bytes(self._pid)
-        row: dict[str, float | None] = {"at": time.monotonic(), "host_rss": own, "nvml_process": None, "nvml_device": None}
-        if own is not None:
-            row["host_rss"] = own + sum(resident_bytes(child) or 0 for child in self._children)
-        if self._nvml is not None:
-            row |= self._read_device(self._nvml)
-        return row
-
-    def _read_device(self, nvml: Nvml) -> dict[str, float | None]:
-        utilisation_sm, utilisation_memory = nvml.utilisation()
-        return {
-            "nvml_process": nvml.process_memory([self._pid, *self._children]),
-            "nvml_device": nvml.device_memory(),
-            "utilisation_sm": utilisation_sm,
-            "utilisation_memory": utilisation_memory,
-            "power_w": nvml.power(),
-            "temperature_c": nvml.temperature(),
-            "energy_j": nvml.energy(),
-        }
-
-
-def _children(pid: int) -> list[int]:
-    """All descendants of a process but this one."""
-    import psutil
-
-    try:
-        found = psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        # It ended between two looks: its own reading tells.
-        return []
-    return [child.pid for child in found if child.pid != os.getpid()]
+    used = row.get("nvml_device")
+    return None if used is None else int(used - (row.get("nvml_process") or 0))
 
 
 def main(arguments: list[str] | None = None) -> None:

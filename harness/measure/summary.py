@@ -6,7 +6,9 @@ from pathlib import Path
 
 from harness.measure.energy import energy_by_phase
 from harness.measure.phases import PhaseReading
+from harness.measure.reconciliation import gaps_on_cuda, other_processes
 from harness.measure.telemetry import Telemetry, read_telemetry, write_with_phases
+from harness.measure.throttling import throttled_phases
 from harness.records.measured import Energy, Memory, PhaseMemory, Timing
 from harness.records.parts import PeakSource, PhaseName
 
@@ -31,12 +33,15 @@ def summarise(
     samples = _read(telemetry, notes)
     phases = _memory_by_phase(readings, samples, notes)
     if device == "cuda":
-        notes.extend(_gaps_on_cuda(readings, phases, samples))
+        notes.extend(gaps_on_cuda(readings, phases, samples))
     else:
         notes.append("the cell ran on the CPU: torch's peaks are null and peak_vram is the host's resident set")
     peak, source = _headline(phases, device)
     energy = energy_by_phase(readings, samples, notes) if samples is not None else Energy()
-    return Memory(phases=phases, peak_vram=peak, peak_vram_source=source), _timing(readings), energy, notes
+    memory = Memory(phases=phases, peak_vram=peak, peak_vram_source=source, others=other_processes(samples, notes))
+    timing = _timing(readings)
+    timing.throttled = throttled_phases(readings, samples, notes) if samples is not None else {}
+    return memory, timing, energy, notes
 
 
 def label_phases(telemetry: Path, readings: list[PhaseReading]) -> None:
@@ -106,22 +111,6 @@ def _larger(one: PhaseMemory, other: PhaseMemory) -> PhaseMemory:
 def _without_negative_device(memory: PhaseMemory) -> PhaseMemory:
     negative = memory.nvml_device is not None and memory.nvml_device < 0
     return memory.model_copy(update={"nvml_device": None}) if negative else memory
-
-
-def _gaps_on_cuda(
-    readings: list[PhaseReading], phases: dict[PhaseName, PhaseMemory], samples: Telemetry | None
-) -> list[str]:
-    """Why NVML's memory is null for a cell on CUDA, where the driver did answer."""
-    notes: list[str] = []
-    used_cuda = any(reading.torch_reserved for reading in readings)
-    if samples is None or not len(samples.readings("nvml_device")[0]):
-        return notes
-    if used_cuda and all(memory.nvml_process is None for memory in phases.values()):
-        notes.append("the driver does not list the cell's process (a container's process ids?): nvml_process is null")
-    unseen = [reading.phase for reading in readings if not len(samples.within("at", reading.started, reading.ended))]
-    if unseen:
-        notes.append(f"shorter than the sampler's period, so without its readings: {', '.join(dict.fromkeys(unseen))}")
-    return notes
 
 
 def _headline(phases: dict[PhaseName, PhaseMemory], device: str) -> tuple[int | None, PeakSource | None]:

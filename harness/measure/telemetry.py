@@ -2,8 +2,10 @@
 
 Columns: `at` (time.monotonic() seconds), `host_rss` (bytes; the process and its children, pages that they share
 counted in each), `nvml_process` and `nvml_device` (bytes on the device: the process tree's, everybody's),
-`utilisation_sm` and `utilisation_memory` (percent), `power_w`, `temperature_c`, `energy_j` (the driver's counter);
-null where there was no reading. After the cell has ended also `phase`. What the sampler was told and found out
+`utilisation_sm` and `utilisation_memory` (percent), `power_w`, `temperature_c`, `energy_j` (the driver's counter), `clock_sm_mhz`, `clock_memory_mhz`, `throttle_reasons`
+(NVML's bit mask), `others_bytes` (what processes beside the cell hold), and from the cell's own board `step` (optimizer steps done),
+`torch_allocated` and `torch_reserved` (bytes, as of the last step, batch or change of phase); null where there was no reading. After the
+cell has ended also `phase`. What the sampler was told and found out
 lies beside the columns, as JSON under the key `harness`.
 """
 
@@ -32,6 +34,13 @@ COLUMNS: dict[str, str] = {
     "power_w": "float32",
     "temperature_c": "int16",
     "energy_j": "float64",
+    "clock_sm_mhz": "int32",
+    "clock_memory_mhz": "int32",
+    "throttle_reasons": "int64",
+    "others_bytes": "int64",
+    "step": "int64",
+    "torch_allocated": "int64",
+    "torch_reserved": "int64",
 }
 PHASE_COLUMN = "phase"
 METADATA_KEY = "harness"
@@ -40,12 +49,22 @@ NOT_READ = float("nan")
 
 
 class TelemetryFacts(BaseModel):
-    """What holds for all rows: the period, whom it was about, the device's bytes in use before the cell, notes."""
+    """What holds for all rows: the period, whom it was about, the device's bytes in use before the cell, notes.
+
+    mig: the device is an instance of a divided GPU. own_listed: the driver has listed a process of the cell. others_seen,
+    others_before: processes that were not the cell's, at any time and before it began. unlisted_before: bytes that were in
+    use then and that no process on the driver's lists holds.
+    """
 
     pid: int
     period_ms: float
     device: str
     baseline_device_bytes: int | None = None
+    mig: bool = False
+    own_listed: bool = False
+    others_seen: int = 0
+    others_before: int = 0
+    unlisted_before: int | None = None
     notes: list[str] = Field(default_factory=list)
 
 

@@ -17,8 +17,8 @@ _OUT_OF_MEMORY = re.compile(
 
 
 @dataclass(frozen=True)
-class TorchPeaks:
-    """Peak bytes since the last reset: in live tensors, and reserved from the driver. None without CUDA."""
+class TorchBytes:
+    """Bytes now, or at the peak since the last reset: in live tensors, and reserved from the driver. None without CUDA."""
 
     allocated: int | None = None
     reserved: int | None = None
@@ -61,13 +61,23 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def read_peaks(device: str) -> TorchPeaks:
-    """The peaks since the last reset; all None on `cpu`, where torch does not count."""
-    if device != "cuda":
-        return TorchPeaks()
+def read_current() -> TorchBytes:
+    """What torch holds on the CUDA device in use now; None before CUDA is in use. The allocator's own counters: no synchronisation."""
     import torch
 
-    return TorchPeaks(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
+    counters = torch.cuda.memory_stats_as_nested_dict()  # memory_stats would flatten and sort all of them, at every step
+    if not counters:
+        return TorchBytes()
+    return TorchBytes(counters["allocated_bytes"]["all"]["current"], counters["reserved_bytes"]["all"]["current"])
+
+
+def read_peaks(device: str) -> TorchBytes:
+    """The peaks since the last reset; all None on `cpu`, where torch does not count."""
+    if device != "cuda":
+        return TorchBytes()
+    import torch
+
+    return TorchBytes(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
 
 
 def synchronise(device: str) -> None:

@@ -40,7 +40,7 @@ def anatomy_of(model: PreTrainedModel, head: list[str]) -> Anatomy:
 
 
 def _module(name: str, module: Any, model_type: str, kind: str, head: list[str]) -> Module | None:
-    sizes = _sizes(module)
+    sizes = module_sizes(module)
     if sizes is None:
         return None
     module_kind, in_features, out_features = sizes
@@ -61,7 +61,7 @@ def _module(name: str, module: Any, model_type: str, kind: str, head: list[str])
     )
 
 
-def _sizes(module: Any) -> tuple[ModuleKind, int, int] | None:
+def module_sizes(module: Any) -> tuple[ModuleKind, int, int] | None:
     """Kind, in_features and out_features of a module that holds a weight itself; None for all others."""
     import torch
     from transformers.pytorch_utils import Conv1D

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.errors import RequestError
 from harness.models.base import ModelConfig
+from harness.models.chatglm import is_chatglm, native_values
 from harness.models.families import kind_of
 from harness.models.source import local_folder, shape_file, split
 from harness.needs import ModelFacts
@@ -19,15 +20,21 @@ def read_facts(config: ModelConfig) -> ModelFacts | None:
     Raises RequestError for a folder, shape or config.json that cannot be used.
     """
     path = config_file(config)
-    if path is None:
-        return None
+    return None if path is None else facts_of(config_values(path))
+
+
+def config_values(path: Path) -> dict[str, Any]:
+    """The values of a config.json, those of the GLM model that stands for it where it is a ChatGLM's.
+
+    Raises RequestError for a file that is no model configuration, or a ChatGLM's that has no counterpart.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RequestError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
         raise RequestError(f"{path} is no model configuration: it has no model_type")
-    return facts_of(values)
+    return native_values(values, str(path)) if is_chatglm(values) else values
 
 
 def facts_of(values: dict[str, Any]) -> ModelFacts:

@@ -83,7 +83,6 @@ FAMILIES: dict[str, Family] = {
     "roberta": Family("encoder", _BERT),
     "xlm-roberta": Family("encoder", _BERT),
     "bloom": Family("decoder", _BLOOM, prefixes=False),
-    "chatglm": Family("decoder", _BLOOM, prefixes=False),
     "falcon": Family("decoder", _BLOOM, prefixes=False),
     "gemma": Family("decoder", _LLAMA),
     "gemma2": Family("decoder", _LLAMA),

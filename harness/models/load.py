@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, Unsupported
 from harness.models.base import ModelConfig
-from harness.models.facts import facts_of
+from harness.models.chatglm import is_chatglm
+from harness.models.chatglm_checkpoint import converted, downloaded, tokenizer_from_code
+from harness.models.facts import config_file, facts_of
 from harness.models.source import local_folder, split
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
@@ -25,6 +28,8 @@ def load_tokenizer(config: ModelConfig, cache: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     place, revision = weights_place(config, cache)
+    if _is_chatglm(config) and not (Path(place) / "tokenizer.json").is_file():
+        return tokenizer_from_code(config, *_stored_place(config))
     try:
         return AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
     except (OSError, ValueError) as error:
@@ -137,15 +142,43 @@ def head_arguments(head: Head) -> dict[str, Any]:
 
 
 def weights_place(config: ModelConfig, cache: Path) -> tuple[str, str | None]:
-    """What from_pretrained gets: a folder or a hub name, and the revision."""
+    """What from_pretrained gets: a folder or a hub name, and the revision. A ChatGLM checkpoint is rewritten as a GLM one first.
+
+    Raises HarnessError where that cannot be done.
+    """
     kind, name = split(config.source)
-    if kind == "hub":
-        return name, config.revision or "main"
     if kind == "random":
         from harness.models.random_weights import materialise
 
         return str(materialise(name, config, cache)), None
-    return str(local_folder(config)), None
+    place, revision = _stored_place(config)
+    if not _is_chatglm(config):
+        return place, revision
+    try:
+        source = downloaded(name, config) if kind == "hub" else Path(place)
+    except (OSError, ValueError) as error:
+        raise _clear(config, "model", error) from error
+    return str(converted(config, source, cache)), None
+
+
+def _stored_place(config: ModelConfig) -> tuple[str, str | None]:
+    """The folder or hub name with what the model's author has put there, and the revision; not for `random:`."""
+    kind, name = split(config.source)
+    return (name, config.revision or "main") if kind == "hub" else (str(local_folder(config)), None)
+
+
+def _is_chatglm(config: ModelConfig) -> bool:
+    """Whether the model's config.json, downloaded where it is not there yet, is that of a ChatGLM checkpoint."""
+    from transformers.utils.hub import cached_file
+
+    path = config_file(config)
+    try:
+        if path is None:
+            place, revision = _stored_place(config)
+            path = Path(cached_file(place, "config.json", revision=revision))
+        return is_chatglm(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise _clear(config, "configuration", error) from error
 
 
 def _refuse_a_random_base(model: PreTrainedModel, missing: Collection[str], config: ModelConfig) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.models.anatomy import Anatomy
 from harness.models.base import ModelConfig
-from harness.models.facts import config_file
+from harness.models.facts import config_file, config_values
 from harness.models.families import FAMILIES
 from harness.records.store import write_atomically
 from harness.tasks.base import Head
@@ -63,8 +63,8 @@ def _request(config: ModelConfig, head: Head) -> dict[str, Any] | None:
 
 
 def _key(request: dict[str, Any]) -> str:
-    content = Path(request["config"]).read_text(encoding="utf-8")
-    family = repr(FAMILIES.get(json.loads(content).get("model_type")))  # its parts are in the anatomy
+    content = config_values(Path(request["config"]))
+    family = repr(FAMILIES.get(content["model_type"]))  # its parts are in the anatomy
     return hashlib.sha256(json.dumps([LAYOUT, version("transformers"), family, content, request["head"]]).encode()).hexdigest()[:16]
 
 
@@ -87,8 +87,8 @@ def _anatomy(request: dict[str, Any]) -> dict[str, Any]:
     from harness.models.load import auto_class, head_arguments, head_modules
 
     head = Head(**request["head"])
-    values = json.loads(Path(request["config"]).read_text(encoding="utf-8"))
-    if request["trust_remote_code"]:
+    values = config_values(Path(request["config"]))
+    if request["trust_remote_code"] and "auto_map" in values:
         config = transformers.AutoConfig.from_pretrained(Path(request["config"]).parent, trust_remote_code=True, **head_arguments(head))
     else:
         known = {name: value for name, value in values.items() if name not in ("model_type", "transformers_version", "quantization_config")}

@@ -18,6 +18,23 @@ class PhaseMemory(Part):
     torch_allocated: int | None = Field(default=None, description="torch's caching allocator: in live tensors")
     host_rss: int | None = Field(default=None, description="resident set of the cell's process, shared libraries included")
 
+    @property
+    def outside_torch(self) -> int | None:
+        """Bytes of the process that torch's allocator did not reserve: the CUDA context, and what libraries allocate themselves.
+
+        Of two peaks, which need not fall on one moment. None where one is missing, and where the sampler saw less than torch had.
+        """
+        if self.nvml_process is None or self.torch_reserved is None or self.nvml_process < self.torch_reserved:
+            return None
+        return self.nvml_process - self.torch_reserved
+
+    @property
+    def fragmentation(self) -> int | None:
+        """Bytes that torch reserved beyond what lay in live tensors, both at their peaks; None where one is missing."""
+        if self.torch_reserved is None or self.torch_allocated is None:
+            return None
+        return self.torch_reserved - self.torch_allocated
+
 
 class OtherProcesses(Part):
     """What was on the device beside the cell while it ran."""
@@ -55,11 +72,11 @@ class Training(Part):
     """What the optimizer did. Rates are over the steps after warm-up; tokens are real ones, padding excluded."""
 
     steps: int = Field(description="optimizer steps")
-    tokens: int = Field(description="real tokens seen in all steps, padding excluded")
+    tokens: int = Field(description="real tokens read in all steps, padding excluded; of an encoder-decoder by both stacks")
     samples: int
     tokens_per_second: float | None = None
     samples_per_second: float | None = None
-    padded_tokens: int | None = Field(default=None, description="tokens computed in all steps, padding included")
+    padded_tokens: int | None = Field(default=None, description="tokens computed in all steps, padding included, virtual tokens of soft prompts not")
     padded_tokens_per_second: float | None = None
     data_wait_ms: Percentiles | None = Field(default=None, description="time per optimizer step that the loop waited for its batches, after warm-up")
     data_wait_share: float | None = Field(default=None, description="of the wall time after warm-up, 0..1")

@@ -17,7 +17,7 @@ LatencyForm = Literal["base", "unmerged", "merged", "merged-requantized"]  # bas
 FORMS: tuple[Form, ...] = get_args(Form)  # in the order in which a cell makes them
 PhaseName = Literal[
     "load", "quantize", "attach", "train", "evaluate_dev", "evaluate", "check", "generate", "merge", "probe",
-    "evaluate_merged", "generate_merged", "requantize", "evaluate_requantized", "generate_requantized",
+    "evaluate_merged", "generate_merged", "requantize", "evaluate_requantized", "generate_requantized", "generate_base",
 ]  # fmt: skip
 PHASES: tuple[PhaseName, ...] = get_args(PhaseName)
 CheckName = Literal[

@@ -140,14 +140,15 @@ class Trial(Part):
     max_length: int
     status: Status
     peak_bytes: int | None = None
+    total_bytes: int | None = Field(default=None, description="of the memory that it ran out of, where status is oom; see OutOfMemory.total")
 
 
 class Fit(Part):
     """The largest sizes that fit, found by bisection; every row of a trial is as long as max_length."""
 
-    batch_size: int | None = Field(default=None, description="largest per_device_train_batch_size at the cell's max_length; None: not even 1")
+    batch_size: int | None = Field(default=None, description="largest per_device_train_batch_size at the cell's max_length; None: not even 1, or, as a note says, not found out")
     batch_size_is_bound: bool = Field(default=False, description="the search ended at its upper bound: more may fit")
-    max_length: int | None = Field(default=None, description="longest sequence at the cell's batch size; None: not even the shortest tried")
+    max_length: int | None = Field(default=None, description="longest sequence at the cell's batch size; None: not even the shortest tried, or, as a note says, not found out")
     max_length_is_bound: bool = Field(default=False, description="the search ended at its upper bound, or at the model's context")
     source: PeakSource | None = Field(default=None, description="of the trials' peak_bytes")
     trials: list[Trial] = Field(default_factory=list)
@@ -200,7 +201,7 @@ class Record(Part):
     latency: list[Latency] = Field(default_factory=list)
     batch_latency: list[BatchLatency] = Field(default_factory=list)
     energy: Energy = Field(default_factory=Energy)
-    fit: Fit | None = Field(default=None, description="None: measure.fit did not ask for it")
+    fit: Fit | None = Field(default=None, description="None: measure.fit did not ask for it, or nothing was trained")
     sizes: Sizes = Field(default_factory=Sizes)
     quantization: Quantization | None = Field(default=None, description="None: weights are stored as the model's dtype says")
     probe: list[Check] | None = Field(default=None, description="what was found by a cell that tries its method out instead of training to the end")

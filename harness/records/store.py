@@ -16,8 +16,8 @@ from harness.records.schema import Record
 from harness.records.upgrade import upgrade
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `text` to `path`: afterwards the file is there whole, or as it was before. Durable (fsync).
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes `content` (text as UTF-8) to `path`: afterwards the file is there whole, or as it was before. Durable (fsync).
 
     Raises StorageError that names the file when the disk is full, read-only or not ours to write.
     """
@@ -25,8 +25,8 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

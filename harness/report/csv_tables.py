@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class CsvTables(ReportFormat):
 def csv_text(lines: Iterable[Sequence[Any]]) -> str:
     """The lines as CSV (RFC 4180 quoting, newline \\n), with no cell that a spreadsheet would run as a formula."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([safe_cell(value) for value in line] for line in lines)
+    # only text is looked at: of a million cells, most are numbers or empty
+    csv.writer(text, lineterminator="\n").writerows([safe_cell(value) if value.__class__ is str else value for value in line] for line in lines)
     return text.getvalue()
 
 
@@ -59,13 +61,21 @@ def record_lines(rows: Sequence[Row]) -> list[list[Any]]:
     axes = axes_of(rows)
     readings = [_readings(row, rows) for row in rows]
     others = [flat(row.record) for row in rows]
-    measured = list(dict.fromkeys(key for found in readings for key in found))
-    further = list(dict.fromkeys(key for found in others for key in found if key not in measured))
+    measured = _keys(readings)
+    further = [key for key in _keys(others) if key not in set(measured)]
     lines: list[list[Any]] = [["cell", *axes, "outcome", *measured, *further]]
     for row, found, other in zip(rows, readings, others, strict=True):
         place = [row.record.cell.id, *(row.axes.get(axis) for axis in axes), row.record.outcome.status]
-        lines.append([*place, *(found.get(key) for key in measured), *(other.get(key) for key in further)])
+        lines.append([*place, *map(found.get, measured), *map(other.get, further)])
     return lines
+
+
+def _keys(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every key of any line, in order of first appearance."""
+    keys: dict[str, None] = {}
+    for line in lines:
+        keys |= dict.fromkeys(line)
+    return list(keys)
 
 
 def _readings(row: Row, among: Sequence[Row]) -> dict[str, Any]:
@@ -82,26 +92,40 @@ def _readings(row: Row, among: Sequence[Row]) -> dict[str, Any]:
 
 
 def _lines(table: Table) -> list[list[Any]]:
-    """A header and the rows: numbers where an entry has them (with std and n where any has more than one), else its text."""
-    repeated = [any(_several(row[at]) for row in table.rows) for at in range(len(table.columns))]
+    """A header and the rows: numbers where an entry has them (with std and n where any of the column has more than one, with the
+    95 % interval where any has one), else its text."""
+    columns = [_Numbers.of([row[at] for row in table.rows]) for at in range(len(table.columns))]
     header: list[Any] = []
-    for column, several in zip(table.columns, repeated, strict=True):
+    for column, numbers in zip(table.columns, columns, strict=True):
         label = f"{column.label} [{column.unit}]" if column.unit else column.label
-        header += [label, f"{column.label} std", f"{column.label} n"] if several else [label]
+        header += [label, *(f"{column.label} {name}" for name in numbers.further)]
     marked = [at for at in range(len(table.columns)) if any(row[at].marks for row in table.rows)]
     header += [f"{table.columns[at].label} mark" for at in marked]
-    return [header, *(_line(row, repeated, marked) for row in table.rows)]
+    return [header, *(_line(table.rows[at], [numbers.lines[at] for numbers in columns], marked) for at in range(len(table.rows)))]
 
 
-def _line(row: Sequence[Entry], repeated: Sequence[bool], marked: Sequence[int]) -> list[Any]:
-    line: list[Any] = []
-    for entry, several in zip(row, repeated, strict=True):
-        if entry.sample is None:
-            line += [entry.text, None, None] if several else [entry.text]
-        else:
-            line += [entry.sample.mean, entry.sample.std, entry.sample.n] if several else [entry.sample.mean]
-    return line + [" ".join(row[at].marks) for at in marked]
+def _line(row: Sequence[Entry], numbers: Sequence[list[Any]], marked: Sequence[int]) -> list[Any]:
+    return [value for values in numbers for value in values] + [" ".join(row[at].marks) for at in marked]
 
 
-def _several(entry: Entry) -> bool:
-    return entry.sample is not None and entry.sample.n > 1
+@dataclass(frozen=True)
+class _Numbers:
+    """What stands for one column of a table. further: names of the CSV's columns behind the value; lines: value and further ones."""
+
+    further: list[str]
+    lines: list[list[Any]]
+
+    @classmethod
+    def of(cls, column: Sequence[Entry]) -> _Numbers:
+        """The numbers of the column's entries."""
+        samples = [entry.sample for entry in column]
+        intervals = [sample.interval() if sample else None for sample in samples]
+        spread = ["std", "n"] if any(sample and sample.n > 1 for sample in samples) else []
+        bounds = ["low", "high"] if any(intervals) else []
+        lines: list[list[Any]] = []
+        for entry, sample, interval in zip(column, samples, intervals, strict=True):
+            line: list[Any] = [entry.text if sample is None else sample.mean]
+            line += ([sample.std, sample.n] if sample else [None, None]) if spread else []
+            line += ([interval.low, interval.high] if interval else [None, None]) if bounds else []
+            lines.append(line)
+        return cls([*spread, *bounds], lines)

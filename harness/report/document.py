@@ -4,105 +4,144 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from pathlib import Path
+from typing import Literal
 
 from harness.analysis.answers import answer_table
 from harness.analysis.appendix import environment_table, notes_table, problem_table, protocol_table, unread
+from harness.analysis.brief import brief
+from harness.analysis.checkpoints import checkpoint_table
 from harness.analysis.claims import CheckedClaim, check_claims
 from harness.analysis.columns import device_name
 from harness.analysis.cost import cost_table
+from harness.analysis.curves import learning_curves
+from harness.analysis.fits import fits_table
 from harness.analysis.forms import form_table
+from harness.analysis.latency import latency_tables
+from harness.analysis.memory_ways import memory_table
+from harness.analysis.noise_table import noise_table
+from harness.analysis.over_time_tables import over_time_tables
 from harness.analysis.parts import part_tables
 from harness.analysis.run import Run
 from harness.analysis.schemes import scheme_table
 from harness.analysis.table import Table, entries, name_columns
 from harness.analysis.tables import result_tables
+from harness.analysis.timelines import memory_timelines
 from harness.analysis.tuning import forgetting_table, tuning_table
-from harness.report.plots import Figure, figures
+from harness.report.figure import Figure
+from harness.report.line_plots import line_figure
+from harness.report.plots import pareto_figures
 from harness.report.rank_maps import rank_figures
+
+Plots = Literal["pareto", "learning", "memory", "ranks"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it. tables: with headings of their own where `headed`, else the one table that the section is about.
+
+    plots: the key of the figures and charts in it. appendix: not part of what a paper would print.
+    """
+
+    title: str
+    tables: tuple[Table, ...] = ()
+    headed: bool = False
+    plots: Plots | None = None
+    appendix: bool = False
 
 
 @dataclass(frozen=True)
 class Document:
-    """All parts of one report; None or empty where the records have nothing for a part.
+    """All parts of one report, those for which the records have something.
 
-    summary: what was run, in sentences. unread: what of the run directory is not in here. command, reproduction:
+    brief: the answer, in sentences. summary: what was run, in sentences. unread: what of the run directory is not in here. command, reproduction:
     the shell line that runs it again, and with which versions.
     """
 
     run: Run
     title: str
     description: str | None
+    brief: tuple[str, ...]
     summary: tuple[str, ...]
-    answer: Table | None
-    schemes: Table | None
-    forms: Table | None
-    results: tuple[Table, ...]
-    tuning: Table | None
-    forgetting: Table | None
-    cost: Table | None
+    sections: tuple[Section, ...]
     checked: tuple[CheckedClaim, ...]
-    problems: Table | None
-    parts: tuple[Table, ...]
-    notes: Table | None
-    protocols: Table | None
-    environment: Table | None
     unread: tuple[str, ...]
     command: str
     reproduction: str
 
     @property
-    def claims(self) -> Table | None:
-        """The claims with their verdicts as a table."""
-        return claims_table(self.checked)
-
-    @property
     def tables(self) -> list[Table]:
         """Every table, in the order of the report."""
-        parts = [self.answer, self.schemes, self.forms, *self.results, self.claims, self.tuning, self.forgetting, self.cost, self.problems]
-        parts += [*self.parts, self.notes, self.protocols, self.environment]
-        return [table for table in parts if table is not None]
+        return [table for section in self.sections for table in section.tables]
 
-    @cached_property
-    def rank_figures(self) -> list[Figure]:
-        """Where ranks went, as heat maps; drawn when a format first asks for them."""
-        return rank_figures(self.run)
-
-    @cached_property
-    def figures(self) -> list[Figure]:
-        """The plots, drawn when a format first asks for them."""
-        return figures(self.run)
+    def figures(self, plots: Plots) -> list[Figure]:
+        """The plots of a section, drawn when their text or image is asked for."""
+        return FIGURES[plots](self.run)
 
 
-def document(run: Run) -> Document:
-    """Computes every part of the report of a run; raises UnknownName for a quantity that nothing knows."""
-    rows, order = run.rows, run.order
-    layouts = run.suite.report.tables if run.suite else []
+def _curves(run: Run) -> list[Figure]:
+    return [line_figure(chart) for chart in learning_curves(run.rows, run.order, run.path)]
+
+
+def _timelines(run: Run) -> list[Figure]:
+    return [line_figure(chart) for chart in memory_timelines(run.rows, run.order, run.path)]
+
+
+FIGURES: Mapping[Plots, Callable[[Run], list[Figure]]] = {"pareto": pareto_figures, "ranks": rank_figures, "learning": _curves, "memory": _timelines}
+
+
+def document(run: Run, history: Path | None = None) -> Document:
+    """Computes every part of the report of a run; raises UnknownName for a quantity that nothing knows, DataError for a history that is none."""
+    checked = tuple(check_claims(run.rows, run.suite.claims if run.suite else []))
     return Document(
         run=run,
         title=run.title,
         description=run.suite.description if run.suite else None,
+        brief=tuple(brief(run.rows, run.order, checked)),
         summary=tuple(_summary(run)),
-        answer=answer_table(rows, order),
-        schemes=scheme_table(rows, order),
-        forms=form_table(rows, order),
-        results=tuple(result_tables(rows, layouts, order)),
-        tuning=tuning_table(rows, order),
-        forgetting=forgetting_table(rows, order),
-        cost=cost_table(rows, order),
-        checked=tuple(check_claims(rows, run.suite.claims if run.suite else [])),
-        problems=problem_table(rows),
-        parts=tuple(part_tables(rows, order)),
-        notes=notes_table(rows),
-        protocols=protocol_table(rows),
-        environment=environment_table(rows),
+        sections=tuple(section for section in _sections(run, checked, history) if section.tables or section.plots),
+        checked=checked,
         unread=tuple(unread(run)),
         command=shlex.join(["harness", "run", str(run.path / "suite.yaml"), "--out", f"{run.path}-again"]),
         reproduction=_reproduction(run),
     )
+
+
+def _sections(run: Run, checked: Sequence[CheckedClaim], history: Path | None) -> Iterator[Section]:
+    """The report in the order in which a person reads it; a section without anything to show is left out afterwards."""
+    rows, order = run.rows, run.order
+    layouts = run.suite.report.tables if run.suite else []
+    yield _about(answer_table(rows, order))
+    yield _about(scheme_table(rows, order))
+    yield _about(form_table(rows, order))
+    yield _about(fits_table(rows, order))
+    yield Section("Results", tuple(result_tables(rows, layouts, order, run.suite.references if run.suite else ())), headed=True)
+    yield _about(claims_table(checked))
+    yield _about(tuning_table(rows, order))
+    yield _about(forgetting_table(rows, order))
+    yield _about(checkpoint_table(rows, order))
+    yield Section("Quality against cost", plots="pareto")
+    yield Section("Where the rank went", plots="ranks")
+    yield Section("How fast it answers", tuple(latency_tables(rows, order)), headed=True)
+    yield _about(cost_table(rows, order))
+    yield _about(memory_table(rows, order))
+    yield _about(noise_table(run.noise) if run.noise else None)
+    yield Section("Over time", tuple(over_time_tables(run, history)) if history else (), headed=True)
+    yield Section("How training went", plots="learning")
+    yield Section("Memory over time", plots="memory")
+    yield _about(problem_table(rows))
+    yield Section("In parts", tuple(part_tables(rows, order)), headed=True, appendix=True)
+    yield _about(notes_table(rows), appendix=True)
+    yield _about(protocol_table(rows), appendix=True)
+    yield _about(environment_table(rows), appendix=True)
+
+
+def _about(table: Table | None, appendix: bool = False) -> Section:
+    """The section that one table is; an empty one for none."""
+    return Section(table.title, (table,), appendix=appendix) if table is not None else Section("")
 
 
 def claims_table(checked: Sequence[CheckedClaim]) -> Table | None:

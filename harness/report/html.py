@@ -1,38 +1,41 @@
-"""`html`: report.html, one page that needs nothing beside it: no scripts, no fonts, plots inside."""
+"""`html`: report.html, one page that needs nothing beside it and asks nothing of the network: styles, charts and their script inside."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from markupsafe import Markup
 
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
-from harness.report.document import Document
-from harness.report.plots import Figure
-from harness.report.templates import environment
+from harness.report.charts import Chart, learning_charts, memory_charts, pareto_charts, rank_charts
+from harness.report.document import Document, Plots
+from harness.report.templates import environment, templates_folder
 
 
 @REPORTS.register("html")
 class Html(ReportFormat):
-    """report.html from report_templates/report.html.j2: what report.md says, light or dark as the reader's system is."""
+    """report.html from report_templates/report.html.j2: what report.md says, with tables to sort and filter and charts to hover over."""
 
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes report.html."""
         path = out / "report.html"
-        template = environment(None).get_template("report.html.j2")
-        write_atomically(path, template.render(report=document, plots=_inlined(document.figures), ranks=_inlined(document.rank_figures)))
+        run = document.run
+        charts: dict[Plots, list[Chart]] = {
+            "pareto": pareto_charts(run), "learning": learning_charts(run), "memory": memory_charts(run), "ranks": rank_charts(run)
+        }  # fmt: skip
+        text = environment(None).get_template("report.html.j2").render(
+            report=document, charts=charts, css=_own("report.css"), script=_own("report.js"), plotly=_plotly() if any(charts.values()) else ""
+        )
+        write_atomically(path, text)
         return [path]
 
 
-def _inlined(figures: Sequence[Figure]) -> list[tuple[Figure, Markup]]:
-    return [(figure, inline_svg(figure.svg, figure.name)) for figure in figures]
+def _own(name: str) -> Markup:
+    return Markup((templates_folder() / name).read_text(encoding="utf-8"))
 
 
-def inline_svg(svg: str, prefix: str) -> Markup:
-    """The SVG without XML declaration and doctype, its ids prefixed, so that several can stand in one page."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r'(\bid="|href="#|url\(#)', lambda found: f"{found[1]}{prefix}-", body)
-    return Markup(body)
+def _plotly() -> Markup:
+    """plotly.js as the plotly package ships it; read as a file, because importing the package takes longer than all else."""
+    return Markup((files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"))

@@ -29,6 +29,7 @@ def report_values(document: Document) -> dict[str, Any]:
     return {
         "suite": document.run.name,
         "title": document.title,
+        "brief": list(document.brief),
         "summary": list(document.summary),
         "tables": [_table(table) for table in document.tables],
         "claims": [
@@ -53,5 +54,7 @@ def _table(table: Table) -> dict[str, Any]:
 def _entry(entry: Entry) -> dict[str, Any]:
     values: dict[str, Any] = {"text": entry.text}
     if entry.sample is not None:
+        interval = entry.sample.interval()
         values |= {"mean": entry.sample.mean, "std": entry.sample.std, "n": entry.sample.n}
+        values |= {"interval": [interval.low, interval.high]} if interval else {}
     return values | ({"marks": list(entry.marks)} if entry.marks else {}) | ({"best": True} if entry.best else {})

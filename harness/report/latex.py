@@ -13,22 +13,20 @@ from harness.report.templates import Rendered, environment
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "–": "--", "−": "$-$", "…": r"\ldots{}", "Δ": r"$\Delta$", "†": r"\dag{}", "‡": r"\ddag{}", "·": r"$\cdot$",
+    "±": r"$\pm$", "–": "--", "−": "$-$", "…": r"\ldots{}", "Δ": r"$\Delta$", "†": r"\dag{}", "‡": r"\ddag{}", "·": r"$\cdot$", "≈": r"$\approx$",
 }  # fmt: skip
 
 
 @REPORTS.register("latex")
 class Latex(ReportFormat):
-    """The suite's own tables, the answer, schemes, forms, tuning, cost and claims; from report_templates/table.tex.j2."""
+    """Every table but those of the appendix; from report_templates/table.tex.j2."""
 
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes one file per table."""
         template = environment(escape_latex).get_template("table.tex.j2")
-        shown = [document.answer, document.schemes, document.forms, *document.results, document.tuning, document.cost, document.claims]
+        shown = [table for section in document.sections if not section.appendix for table in section.tables]
         paths = []
         for table in shown:
-            if table is None:
-                continue
             paths.append(out / "tables" / f"{table.name}.tex")
             write_atomically(paths[-1], template.render(table=table, alignment=_alignment(table), entry=latex_entry))
         return paths

@@ -10,10 +10,11 @@ from unicodedata import east_asian_width
 from harness.analysis.table import Entry, Table
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
-from harness.report.document import Document
+from harness.report.document import Document, Plots
 from harness.report.templates import Rendered, environment
 
 LONGEST_OPEN_TABLE = 40
+IN_TEXT: tuple[Plots, ...] = ("pareto", "ranks")  # the others have a chart per cell
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 
 
@@ -23,12 +24,13 @@ class Markdown(ReportFormat):
 
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes report.md and plots/*.svg."""
+        figures = {plots: document.figures(plots) for plots in IN_TEXT}
         paths = []
-        for figure in [*document.figures, *document.rank_figures]:
+        for figure in [figure for found in figures.values() for figure in found]:
             paths.append(out / "plots" / f"{figure.name}.svg")
             write_atomically(paths[-1], figure.svg)
         template = environment(escape_markdown).get_template("report.md.j2")
-        text = template.render(report=document, command=Rendered(document.command), table=markdown_table, folded=_is_long)
+        text = template.render(report=document, figures=figures, command=Rendered(document.command), table=markdown_table, folded=_is_long)
         write_atomically(out / "report.md", text)
         return [out / "report.md", *paths]
 

@@ -1,11 +1,11 @@
-"""Pareto plots as SVG: one figure per plot and model, one panel per task. The same records give the same bytes."""
+"""Pareto plots: one figure per plot and model, one panel per task."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.groups import group_by
@@ -13,34 +13,21 @@ from harness.analysis.pareto import Panel, Point, front, panels, pareto_quantiti
 from harness.analysis.run import Run
 from harness.analysis.tables import headline, slug
 from harness.quantities import Quantity
+from harness.report.figure import COLOURS, Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, which the common kinds of colour blindness can tell apart; black is the front's.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
 MARKERS = {"o": 6.5, "s": 6.0, "^": 7.5, "D": 5.5, "v": 7.5, "P": 7.5, "X": 7.5, "<": 7.5, ">": 7.5, "p": 7.5, "h": 7.5, "*": 10.0}  # sizes that look alike
 BINARY = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 LOG_DECADES = 1.5
 PANELS_PER_FIGURE = 9
+MOST_DRAWN_AS_SHAPES = 100  # points of a panel; more become an image inside the SVG: thousands of shapes take seconds to draw and to open
 PANEL = (3.7, 3.2)  # inches
-SETTINGS: dict[str, Any] = {  # the salt keeps the ids in the file, and so its bytes, the same
-    "svg.hashsalt": "harness", "font.size": 9.0, "axes.grid": True, "grid.alpha": 0.25, "text.parse_math": False,
-}  # fmt: skip
 DEFAULT_X = "memory.peak_vram"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One plot. name: its file name without ending."""
-
-    name: str
-    title: str
-    svg: str
-    caption: str
-
-
-def figures(run: Run) -> list[Figure]:
+def pareto_figures(run: Run) -> list[Figure]:
     """All plots of the suite's report section, or quality against peak memory by default; none without such numbers."""
     found: list[Figure] = []
     for x_key, y_key, title in _plots(run):
@@ -70,12 +57,10 @@ def _figure(model: str, shown: Sequence[Panel], x: Quantity, y: Quantity, title:
     caption += "Line: the front, which nothing beats in both."
     repeated = any(point.y.n > 1 for panel in shown for point in panel.points)
     caption += " Bars: sample standard deviation over seeds." if repeated else ""
-    return Figure(name, title or f"{model}: {y.label} against {x.label}", _draw(shown, x, y), caption)
+    return Figure(name, title or f"{model}: {y.label} against {x.label}", caption, partial(_draw, shown, x, y))
 
 
-def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
+def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> Any:
     from matplotlib.figure import Figure as Canvas
 
     styles = Styles.of([point for panel in shown for point in panel.points])
@@ -83,19 +68,15 @@ def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> str:
     down = math.ceil(len(shown) / across)
     legend = 0.8 + 0.08 * max(map(len, [*styles.colours, *styles.markers]))
     width, height = PANEL[0] * across + legend, max(PANEL[1] * down, 0.3 + 0.2 * len(styles.legend()))
-    with matplotlib.rc_context(SETTINGS):
-        canvas = Canvas(figsize=(width, height), facecolor="white")
-        FigureCanvasSVG(canvas)
-        # by hand: matplotlib's layout engines draw everything twice more, which takes seconds for thousands of points
-        canvas.subplots_adjust(0.65 / width, 0.5 / height, 1 - legend / width, 1 - 0.35 / height, wspace=0.3, hspace=0.42)
-        for at, panel in enumerate(shown, start=1):
-            _panel(canvas.add_subplot(down, across, at), panel, x, y, styles)
-        canvas.legend(
-            handles=styles.legend(), loc="upper left", bbox_to_anchor=(1 - (legend - 0.05) / width, 1 - 0.2 / height), frameon=False
-        )
-        text = io.StringIO()
-        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": "harness"})
-    return text.getvalue()
+    canvas = Canvas(figsize=(width, height), facecolor="white")
+    # by hand: matplotlib's layout engines draw everything twice more, which takes seconds for thousands of points
+    canvas.subplots_adjust(0.65 / width, 0.5 / height, 1 - legend / width, 1 - 0.35 / height, wspace=0.3, hspace=0.42)
+    for at, panel in enumerate(shown, start=1):
+        _panel(canvas.add_subplot(down, across, at), panel, x, y, styles)
+    canvas.legend(
+        handles=styles.legend(), loc="upper left", bbox_to_anchor=(1 - (legend - 0.05) / width, 1 - 0.2 / height), frameon=False
+    )
+    return canvas
 
 
 @dataclass(frozen=True)
@@ -168,15 +149,16 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
     xs = [point.x.mean / x_unit.size for point in panel.points]
     ys = [point.y.mean / y_unit.size for point in panel.points]
     colours = [styles.colour(point) for point in panel.points]
+    many = len(panel.points) > MOST_DRAWN_AS_SHAPES
     axes.errorbar(
-        xs, ys, xerr=[_bar(point.x.std, x_unit) for point in panel.points], yerr=[_bar(point.y.std, y_unit) for point in panel.points],
+        xs, ys, rasterized=many, xerr=[_bar(point.x.std, x_unit) for point in panel.points], yerr=[_bar(point.y.std, y_unit) for point in panel.points],
         fmt="none", ecolor=colours, elinewidth=0.8, zorder=2,
     )  # fmt: skip
     for scheme, marker in styles.markers.items():  # one call per marker: a call per point takes seconds for thousands
         at = [index for index, point in enumerate(panel.points) if point.quantization == scheme]
         axes.scatter(
             [xs[index] for index in at], [ys[index] for index in at], c=[colours[index] for index in at],
-            marker=marker, s=MARKERS[marker] ** 2, edgecolors="white", linewidths=0.6, zorder=3,
+            marker=marker, s=MARKERS[marker] ** 2, edgecolors="white", linewidths=0.6, zorder=3, rasterized=many,
         )  # fmt: skip
     axes.set_title(panel.task)
     axes.set_xlabel(x_unit.label(x))

@@ -12,12 +12,15 @@ from harness.report.document import document
 DEFAULT_FORMATS = ("md", "csv")
 
 
-def write_report(run: Path, formats: Sequence[str] = DEFAULT_FORMATS, out: Path | None = None) -> list[Path]:
+def write_report(
+    run: Path, formats: Sequence[str] = DEFAULT_FORMATS, out: Path | None = None, noise: Path | None = None, history: Path | None = None
+) -> list[Path]:
     """Writes the report of a run directory and returns the paths written.
 
-    formats: names of report formats. out: where to, by default the run directory itself. Raises UnknownName for a
-    format that there is not (before anything is written), NotARun, and StorageError.
+    formats: names of report formats. out: where to, by default the run directory itself. noise: a noise.json, or a run
+    directory with one; by default the run's own. history: a history file; None for no section on it. Raises UnknownName for a format that there is not (before anything is
+    written), NotARun, RequestError for a noise.json or a history that does not fit, and StorageError.
     """
     chosen = [REPORTS.get(name) for name in dict.fromkeys(formats)]
-    content = document(read_run(run))
+    content = document(read_run(run, noise), history)
     return [path for cls in chosen for path in cls().write(content, out or run)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from harness.measure.energy import tokens_generated, with_energy_per_token
 from harness.measure.summary import label_phases, summarise
 from harness.records.schema import Environment, Outcome, Record
 from harness.runs.executors.base import Execution
@@ -30,7 +31,7 @@ def record_of(execution: Execution, environment: Environment, retries: int) -> R
         training=result.training,
         latency=result.latency,
         batch_latency=result.batch_latency,
-        energy=energy,
+        energy=with_energy_per_token(energy, result.training, _generated(execution)),
         sizes=result.sizes,
         quantization=result.quantization,
         probe=result.probe,
@@ -41,6 +42,14 @@ def record_of(execution: Execution, environment: Environment, retries: int) -> R
         finished=execution.finished,
         notes=list(dict.fromkeys([*result.notes, *execution.notes, *notes])),
     )
+
+
+def _generated(execution: Execution) -> int | None:
+    """Tokens that the phase `generate` generated; None where it did not come to its end."""
+    settings = execution.cell.config.measure.latency
+    if settings is None or execution.outcome.phase == "generate":
+        return None
+    return tokens_generated(execution.result.latency, settings.warmup_repeats)
 
 
 def unsupported_record(cell: Cell, environment: Environment) -> Record:

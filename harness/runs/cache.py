@@ -11,6 +11,16 @@ from harness.records.schema import Metric
 from harness.records.store import write_atomically
 
 
+def quantized_weights_folder(shared: Path) -> Path:
+    """Where a run keeps quantized weights of its own; only one that shall take none from the user's cache has it."""
+    return shared / "quantized"
+
+
+def weights_cache(shared: Path, cache: Path) -> Path:
+    """The folder with the quantized weights that cells load: the run's own where it has any, else the user's cache."""
+    return shared if quantized_weights_folder(shared).is_dir() else cache
+
+
 class SharedEvaluation(Part):
     """One evaluation of an untuned model. notes: what was said of it."""
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.measure import memory_limit
+from harness.measure.board import Board
 from harness.measure.meter import PhaseMeter
 from harness.methods.base import Method
 from harness.methods.budget import Chosen
@@ -19,7 +21,19 @@ from harness.records.parts import PhaseName
 from harness.records.schema import CellResult
 from harness.runs.cache import SharedEvaluations
 from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
-from harness.runs.phases import attach, base_check, evaluate, forms, generate, load, probe, quantize, train
+from harness.runs.phases import (
+    attach,
+    base_check,
+    evaluate,
+    fit,
+    forms,
+    generate,
+    load,
+    probe,
+    quantize,
+    train,
+)
+from harness.runs.trial_cell import TrialCell
 from harness.suite.cell import Cell
 from harness.tasks.base import Head, TaskContext, TrainingSet
 from harness.tasks.used_rows import UsedRows
@@ -35,6 +49,7 @@ class Life:
     shared: SharedEvaluations
     cache: Path
     report: Report
+    board: Board = field(default_factory=Board)
     result: CellResult = field(default_factory=CellResult)
     facts: ModelFacts | None = None
     tokenizer: Any = None
@@ -62,20 +77,26 @@ class Life:
             max_length=min(settings.max_length, facts.context or settings.max_length),
             eval_batch_size=settings.per_device_eval_batch_size,
             seed=self.cell.labels.seed,
-            progress=lambda done, total: self.report(Progress(done, total)),
+            progress=self._progress,
             notes=self.result.notes,
             used=self.used,
         )
 
+    def _progress(self, done: int, total: int) -> None:
+        self.board.show_torch()
+        self.report(Progress(done, total))
 
-def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path) -> None:
+
+def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path, board: Board | None = None) -> None:
     """Runs the cell's phases on `device` (`cpu` or `cuda`) and reports what happens and what was found.
 
-    folder: the cell's own, for training.jsonl and the adapter. shared: the run's, for what cells share.
+    folder: the cell's own, for training.jsonl and the adapter. shared: the run's, for what cells share. board: where the
+    sampler sees how far the cell is; None: nobody looks.
     Raises whatever ends the cell early; what was measured until then has been reported.
     """
-    life = Life(cell, folder, device, SharedEvaluations(shared), cache_folder(), report)
-    meter = PhaseMeter(device, lambda phase, at: report(PhaseStarted(phase, at, meter.interrupts)), lambda reading: report(PhaseEnded(reading)))
+    board = board or Board(device)
+    life = Life(cell, folder, device, SharedEvaluations(shared), cache_folder(), report, board)
+    meter = PhaseMeter(device, lambda phase, at: report(PhaseStarted(phase, at, meter.interrupts)), lambda reading: report(PhaseEnded(reading)), board)
 
     @contextmanager
     def phase(name: PhaseName) -> Iterator[None]:
@@ -84,6 +105,9 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
         report(ResultSoFar(life.result))
 
     with phase("load"):
+        if cell.config.limits.memory_bytes is not None:
+            life.result.notes.append(memory_limit.hold(cell.config.limits.memory_bytes, device))
+            report(ResultSoFar(life.result))  # now: the limit may end the cell before the phase does
         load.describe(life)
         due = quantize.due(life)
         if not due:
@@ -96,6 +120,8 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
     if cell.config.measure.probe:
         with phase("probe"):
             probe.run(life)
+    elif isinstance(cell, TrialCell):
+        fit.run(life, phase)
     else:
         _live(life, phase)
     life.result.notes.extend(meter.notes)
@@ -110,15 +136,16 @@ def _live(life: Life, phase: forms.Phase) -> None:
         with phase("evaluate"):
             evaluate.run(life, "before", due)
     attach.size(life)
+    timed = generate.due(life)
     if method.tunes:
         train.prepare(life)
         _tune(life, phase)
     else:
         with phase("attach"):
             attach.run(life)
-        if life.cell.config.measure.latency is not None:
+        if timed:
             with phase("generate"):
-                generate.run(life)
+                generate.run(life, "base")
     life.result.data = life.used.uses()
 
 
@@ -128,6 +155,9 @@ def _tune(life: Life, phase: forms.Phase) -> None:
     if can_be_turned_off:
         with phase("check"):
             base_check.before(life)
+    if generate.base_due(life):
+        with phase("generate_base"):
+            generate.run(life, "base")
     with phase("attach"):
         attach.run(life)
     with phase("train"):

@@ -16,7 +16,7 @@ from harness.records.parts import Part
 from harness.records.schema import Environment
 from harness.records.store import RecordStore, write_atomically
 from harness.runs.lock import HOLDER, LOCK, locked
-from harness.runs.resume import is_finished
+from harness.runs.resume import awaits_fit, is_finished
 from harness.suite.identity import is_current
 
 RUN = "run.json"
@@ -45,17 +45,17 @@ def choose(facts: RunFacts, out: Path | None, results: Path, fresh: bool) -> Pat
     (unless `fresh`) that plans some of the same cells, else a new one named by the time. Writes nothing."""
     if out is not None:
         return out
-    for run, found in _runs_like(facts, results) if not fresh else ():
+    for run, found in runs_like(facts, results / facts.suite) if not fresh else ():
         if not set(found.planned).isdisjoint(facts.planned) and not _all_finished(RecordStore(run), found.planned):
             return run
     folder = results / facts.suite
-    return _unused(folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    return new_run(folder)
 
 
 def outdated(facts: RunFacts, results: Path) -> Path | None:
     """The newest unfinished run of the same suite, profile and device whose cells have ids of another version, where it is the
     newest of all: `choose` cannot go on with it."""
-    for run, found in _runs_like(facts, results):
+    for run, found in runs_like(facts, results / facts.suite):
         older = bool(found.planned) and not any(is_current(id_) for id_ in found.planned)
         return run if older and not _all_finished(RecordStore(run), found.planned) else None
     return None
@@ -69,10 +69,7 @@ def opened(run: Path, contents: Contents) -> Iterator[RecordStore]:
     RunInUse, StorageError.
     """
     _check(run, contents.facts)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot write {run}: {error.strerror or error}") from error
+    make_folder(run)
     with locked(run):
         _check(run, contents.facts)  # again: another run may have been here between the look and the lock
         _remove_leftovers(run)
@@ -80,6 +77,14 @@ def opened(run: Path, contents: Contents) -> Iterator[RecordStore]:
         write_atomically(run / "suite.yaml", contents.suite_yaml)
         write_atomically(run / "environment.json", contents.environment.model_dump_json(indent=1) + "\n")
         yield RecordStore(run)
+
+
+def make_folder(folder: Path) -> None:
+    """The folder, with those above it; raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def _check(run: Path, facts: RunFacts) -> None:
@@ -117,9 +122,8 @@ def _facts(run: Path) -> RunFacts | None:
         return None
 
 
-def _runs_like(facts: RunFacts, results: Path) -> Iterator[tuple[Path, RunFacts]]:
-    """The runs of the same suite, profile and device, the newest first."""
-    folder = results / facts.suite
+def runs_like(facts: RunFacts, folder: Path) -> Iterator[tuple[Path, RunFacts]]:
+    """The runs in that folder of the same suite, profile and device, the newest first."""
     for run in sorted((entry for entry in folder.iterdir() if entry.is_dir()), reverse=True) if folder.is_dir() else ():
         found = _facts(run)
         if found is not None and (found.suite, found.profile, found.device) == (facts.suite, facts.profile, facts.device):
@@ -130,10 +134,12 @@ def _all_finished(store: RecordStore, planned: Iterable[str]) -> bool:
     if not all(store.path(cell_id).exists() for cell_id in planned):  # most unfinished runs are told by this alone
         return False
     records = (store.read(cell_id) for cell_id in planned)
-    return all(record is not None and is_finished(record) for record in records)
+    return all(record is not None and is_finished(record) and not awaits_fit(record) for record in records)
 
 
-def _unused(path: Path) -> Path:
+def new_run(folder: Path) -> Path:
+    """A directory in that folder that is not there yet, named by the time."""
+    path = folder / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     candidate, number = path, 2
     while candidate.exists():
         candidate = path.with_name(f"{path.name}_{number}")

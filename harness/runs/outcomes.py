@@ -6,6 +6,7 @@ import re
 import signal
 
 from harness.errors import CellError, HarnessError
+from harness.measure.failed_allocation import failed_allocation, killed_for_memory
 from harness.measure.torch_memory import out_of_memory
 from harness.records.parts import PhaseName, Status
 from harness.records.schema import Outcome
@@ -29,7 +30,9 @@ def outcome_of_error(error: BaseException, phase: PhaseName | None) -> Outcome:
     if isinstance(error, SystemExit):
         return Outcome(status="failed", phase=phase, message=_exited(error.code))
     text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}".removesuffix(": ")
-    return Outcome(status=_status(error), phase=phase, message=one_line(text))
+    status = _status(error)
+    known = failed_allocation(error) if status == "oom" else None
+    return Outcome(status=status, phase=phase, message=one_line(text), out_of_memory=known)
 
 
 def outcome_of_exit(code: int | None, phase: PhaseName | None, oom_killed: bool) -> Outcome:
@@ -39,7 +42,8 @@ def outcome_of_exit(code: int | None, phase: PhaseName | None, oom_killed: bool)
     oom_killed: whether the kernel's out-of-memory killer was at work.
     """
     if oom_killed:
-        return Outcome(status="oom", phase=phase, message="killed by the kernel: the host is out of memory")
+        message = "killed by the kernel: the host is out of memory"
+        return Outcome(status="oom", phase=phase, message=message, out_of_memory=killed_for_memory())
     if code is None:
         return Outcome(status="failed", phase=phase, message="the fork server was killed, and the cell with it")
     if code < 0:

@@ -33,6 +33,13 @@ def is_finished(record: Record) -> bool:
     return record.outcome.status in FINISHED or (bool(probe) and record.outcome.status == "failed")
 
 
+def awaits_fit(record: Record) -> bool:
+    """Whether the cell, though finished, still waits for its search of what fits: it was trained, or training ran out of memory."""
+    asked = (record.cell.config.get("measure") or {}).get("fit") is not None and record.fit is None
+    outcome = record.outcome
+    return asked and ((outcome.status == "ok" and record.training is not None) or (outcome.status == "oom" and outcome.phase == "train"))
+
+
 def label_path(cell: Cell) -> str:
     """What --only globs match beside the cell id: model/quantization/method/task/seed, then swept values."""
     labels = cell.labels

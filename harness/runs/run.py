@@ -14,9 +14,11 @@ from harness.records.parts import Status
 from harness.records.schema import Environment, Record
 from harness.records.store import RecordStore
 from harness.runs.assemble import record_of, unsupported_record
-from harness.runs.directory import Contents, RunFacts, choose, opened, outdated
+from harness.runs.cache import quantized_weights_folder
+from harness.runs.directory import Contents, RunFacts, choose, make_folder, opened, outdated
 from harness.runs.events import Event
 from harness.runs.executors.base import EXECUTORS, Execution, Executor, Work
+from harness.runs.fit import FitSearches
 from harness.runs.resume import remaining, select, set_aside
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
@@ -31,7 +33,10 @@ FAILURES: frozenset[Status] = frozenset({"failed", "timeout"})
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line says of a run. out: None for results/<suite>/<timestamp> or the newest unfinished one."""
+    """What the command line says of a run. out: None for results/<suite>/<timestamp> or the newest unfinished one.
+
+    own_weights: quantized weights are made anew in the run directory, none is taken from the user's cache or left there.
+    """
 
     out: Path | None = None
     only: Sequence[str] = ()
@@ -40,6 +45,7 @@ class RunOptions:
     jobs: int = 1
     fresh: bool = False
     results: Path = Path("results")
+    own_weights: bool = False
 
 
 @dataclass
@@ -99,6 +105,8 @@ def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary
                 display.note(str(problem))
             _announce_outdated(left_behind, display)
             _announce_superseded(set_aside(store, plan.cells), display)
+            if options.own_weights:
+                make_folder(quantized_weights_folder(run / "shared"))
             recorder = Recorder(run, store, contents.environment, display, options.jobs, len(selected))
             recorder.go_on(selected, options.fresh, executor, stop)
             return recorder.summary
@@ -115,10 +123,14 @@ class Recorder:
         self.store, self.where, self.display, self.jobs = store, where, display, jobs
         self.summary = RunSummary(run, selected)
         self.retries: dict[str, int] = {}
+        self.fits = FitSearches(run, store, where, display.note)
 
     def go_on(self, selected: Sequence[Cell], fresh: bool, executor: Executor, stop: Stop) -> None:
-        """Runs what is left of the selected cells."""
+        """Runs what is left of the selected cells, and then of the searches for what fits."""
         left = remaining(selected, self.store, fresh)
+        cells = {cell.id: cell for cell in selected}
+        for record in left.finished:
+            self.fits.add(cells[record.cell.id], record)
         self.retries = left.retries
         self.summary.reused = len(left.finished)
         self.summary.statuses.update(record.outcome.status for record in left.finished)
@@ -127,13 +139,15 @@ class Recorder:
             if cell.unsupported is not None:
                 self._write(cell, unsupported_record(cell, self.where))
         runnable = [cell for cell in left.cells if cell.unsupported is None]
-        if runnable:
-            self._execute(Work(runnable, self.summary.run, self.where.device, self.jobs), executor, stop)
-        self.summary.interrupted = stop.times > 0 and sum(self.summary.statuses.values()) < self.summary.selected
+        self._execute(Work(runnable, self.summary.run, self.where.device, self.jobs), executor, stop)
+        waiting = sum(self.summary.statuses.values()) < self.summary.selected or bool(self.fits.waiting)
+        self.summary.interrupted = stop.times > 0 and waiting
 
     def _execute(self, work: Work, executor: Executor, stop: Stop) -> None:
         try:
-            executor.run(work, self, stop)
+            if work.cells:
+                executor.run(work, self, stop)
+            self.fits.make(executor, stop)
         except StorageError as error:
             kept = f"{sum(self.summary.statuses.values())} records are kept in {work.run}"
             raise StorageError(f"{error}; {kept}: make room and repeat the command to go on") from error
@@ -160,6 +174,7 @@ class Recorder:
     def _write(self, cell: Cell, record: Record) -> None:
         self.store.write(record)
         self.summary.statuses[record.outcome.status] += 1
+        self.fits.add(cell, record)
         self.display.cell_recorded(cell, record)
 
 

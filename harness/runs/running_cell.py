@@ -7,11 +7,12 @@ import pickle
 import shutil
 import signal
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from harness.errors import HarnessError, StorageError
+from harness.measure.board import Board
 from harness.measure.phases import PhaseReading
 from harness.records.schema import CellResult, Outcome
 from harness.runs import forkserver
@@ -47,7 +48,7 @@ class RunningCell:
         self._kill_at: float | None = None
         folder = _fresh(given.folder(cell))
         self._telemetry = folder / "telemetry.parquet"
-        order = Order(pickle.dumps(cell), folder, given.device, given.shared(), dict(os.environ))
+        order = Order(pickle.dumps(cell), folder, given.device, given.shared(), dict(os.environ), Board.shared(forkserver.context(), given.device))
         self.started, self._began = datetime.now(UTC), time.monotonic()
         self._start(order)
 
@@ -151,7 +152,8 @@ class RunningCell:
         """
         signal_tree(self.pid, signal.SIGKILL)
         self.take_events()
-        finished, notes = datetime.now(UTC), []
+        # not asked of the wall clock, which may have been set meanwhile
+        finished, notes = self.started + timedelta(seconds=time.monotonic() - self._began), []
         outcome = self._outcome or self._unspoken_outcome(server_lives)
         self._close_phase()
         self._stop_sampler.close()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from harness.measure import memory_limit
+from harness.measure.board import Board
 from harness.records.parts import PhaseName
 from harness.records.schema import Outcome
 from harness.runs.events import Ended, Event, PhaseStarted, Progress
@@ -31,7 +33,8 @@ LOG = "log.txt"
 class Order:
     """What a cell's process is told. cell: pickled, so that a class which cannot be loaded is the cell's failure.
 
-    environ: the environment variables of the run; the fork server's are those of its own start.
+    environ: the environment variables of the run; the fork server's are those of its own start. board: where the cell shows
+    its sampler how far it is.
     """
 
     cell: bytes
@@ -39,6 +42,7 @@ class Order:
     device: str
     shared: Path
     environ: dict[str, str]
+    board: Board
 
 
 def work(order: Order, events: Connection, watched: Connection) -> None:
@@ -62,7 +66,7 @@ def watch(order: Order, pid: int, telemetry: Path, period_ms: float, stop: Conne
     from harness.measure.sampler import sample
 
     join_the_run(order)
-    sample(pid, telemetry, period_ms, stop, order.device, watched)
+    sample(pid, telemetry, period_ms, stop, order.device, watched, order.board)
 
 
 def join_the_run(order: Order) -> None:
@@ -114,8 +118,9 @@ def _run(order: Order, reporter: Reporter) -> Outcome:
     try:
         from harness.runs.cell import run_cell
 
-        run_cell(pickle.loads(order.cell), order.folder, order.device, reporter, order.shared)
+        run_cell(pickle.loads(order.cell), order.folder, order.device, reporter, order.shared, order.board)
     except BaseException as error:  # whatever it was, it ended this cell and no other
+        memory_limit.release()
         traceback.print_exc()
         return outcome_of_error(error, reporter.phase)
     return Outcome(status="ok")

@@ -18,7 +18,8 @@ from harness.methods.base import Method
 from harness.models.facts import read_facts
 from harness.records.parts import CheckName
 from harness.suite.cell import Cell, CellConfig
-from harness.suite.schema import Section, Suite
+from harness.suite.schema import Suite
+from harness.suite.section import Section
 
 MAP = Path(__file__).with_name("compatibility.json")
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes")

@@ -15,6 +15,7 @@ from harness.suite.choosing import unchoosable
 from harness.suite.exclude import Exclusions
 from harness.suite.forms import formless
 from harness.suite.identity import Identities, canonical, cell_id, untuned_id
+from harness.suite.latency import untimeable
 from harness.suite.schema import Entry, Suite
 from harness.suite.settings import TrainSettings
 from harness.suite.sizes import Sizes
@@ -61,7 +62,7 @@ class Cross:
         config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits, evaluations)
         reason = self._support.reason(facts, scheme.config, method.config, asked, evaluations) or unasked or formless(config) or unchoosable(config)
         chosen, unreachable = self._sizes.fit(model.config, facts, scheme.config, method.config, asked) if reason is None else (None, None)
-        reason = reason or unreachable
+        reason = reason or unreachable or untimeable(config, facts, chosen)
         head_is_random = reason is not None or self._support.random_head(facts, asked)
         seed = labels.seed if head_is_random else None
         return Cell(

@@ -26,6 +26,18 @@ def find_suite(name_or_path: str) -> Path:
     return known[name_or_path]
 
 
+def is_path(reference: str) -> bool:
+    """Whether a suite names a reference by its path, and not by the name of a shipped one."""
+    return Path(reference).suffix in (".yaml", ".yml")
+
+
+def reference_file(name_or_path: str, suite_folder: Path) -> Path:
+    """The file of a suite's reference: a path is relative to the suite's folder; a name is that of a shipped one."""
+    if is_path(name_or_path):
+        return suite_folder / Path(name_or_path).expanduser()
+    return shipped_suites() / "references" / f"{name_or_path}.yaml"
+
+
 def shipped_suites() -> Path:
     """The suites that ship with the harness: the repository's folder, or the one inside an installed wheel."""
     package = Path(harness.__file__).resolve().parent

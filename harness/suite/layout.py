@@ -7,10 +7,14 @@ from pathlib import Path
 
 from harness.errors import Problem, SuiteError, UnknownName, nearest
 from harness.quantities import quantity
-from harness.suite.find import shipped_suites
+from harness.suite.find import is_path, reference_file, shipped_suites
+from harness.suite.gate import gate_problems
+from harness.suite.latency import unmeasured
 from harness.suite.nodes import KeyPath, MappingNode, ScalarNode, SequenceNode, child, problem
 from harness.suite.schema import LABELS, Measured, Sections
 from harness.suite.yaml_nodes import read_yaml
+
+PARTS = ("method", "task", "model", "scheme", "train")  # of a cell's configuration: a trend may go over a field of them
 
 
 def check_names(sections: Sections, root: MappingNode, problems: list[Problem]) -> None:
@@ -23,12 +27,16 @@ def check_names(sections: Sections, root: MappingNode, problems: list[Problem]) 
             undirected = quantity(key).higher_is_better is None
             if undirected and path[1] == "plots":
                 problems.append(problem(root, path, f"{key} has no better way, and a plot's front needs one on both axes"))
+            nowhere = unmeasured(key, sections.measure.latency)
+            if nowhere is not None:
+                problems.append(problem(root, path, nowhere))
         except UnknownName as error:
             problems.append(problem(root, path, str(error)))
     claims = [claim.id for claim in sections.claims]
     for index, name in enumerate(claims):
         if name in claims[:index]:
             problems.append(problem(root, ("claims", index, "id"), f"the id {name} is already that of claims[{claims.index(name)}]"))
+    problems += gate_problems(sections.gate, root, ("gate",))
     _check_references(sections, root, problems)
 
 
@@ -50,6 +58,8 @@ def _axis_names(sections: Sections) -> Iterator[tuple[KeyPath, str, bool]]:
             measured = getattr(claim, side)
             for name in measured.where if isinstance(measured, Measured) else ():
                 yield ("claims", index, side, "where", name), name, True
+        if claim.over is not None and claim.over.partition(".")[0] not in PARTS:
+            yield ("claims", index, "over"), claim.over, False
 
 
 def _quantity_keys(sections: Sections) -> Iterator[tuple[KeyPath, str]]:
@@ -66,20 +76,24 @@ def _quantity_keys(sections: Sections) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _check_references(sections: Sections, root: MappingNode, problems: list[Problem]) -> None:
-    folder = shipped_suites() / "references"
-    known = [path.stem for path in folder.glob("*.yaml")]
+    shipped = [path.stem for path in (shipped_suites() / "references").glob("*.yaml")]
+    known: dict[str, Path] = {}
     for index, name in enumerate(sections.references):
-        if name not in known:
-            problems.append(problem(root, ("references", index), str(UnknownName("reference", name, known))))
+        file = reference_file(name, Path(root.place.file).parent)
+        if file.is_file():
+            known[file.stem] = file
+        else:
+            trouble = f"there is no reference file {file}" if is_path(name) else str(UnknownName("reference", name, shipped))
+            problems.append(problem(root, ("references", index), trouble))
     for index, table in enumerate(sections.report.tables):
         if table.reference is None:
             continue
         path: KeyPath = ("report", "tables", index, "reference")
         name, _, table_id = table.reference.partition(".")
-        if name not in sections.references:
+        if name not in known and name not in sections.references:
             problems.append(problem(root, path, f"{name!r} is not among the suite's references; add it: references: [{name}]"))
         elif name in known:
-            tables = _table_ids(folder / f"{name}.yaml", problems)
+            tables = _table_ids(known[name], problems)
             if table_id not in tables:
                 problems.append(problem(root, path, str(UnknownName(f"table of the reference {name}", table_id, tables))))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import Problem, SuiteError, nearest
 from harness.suite.entries import AXES, METHOD_AXIS, MODELS, QUANTIZATION, TASK_AXIS, read_axis
-from harness.suite.find import find_suite
+from harness.suite.find import find_suite, is_path, reference_file
 from harness.suite.fragments import COMPOSITION_KEYS, profiles_of, read_with_defaults, with_profile
 from harness.suite.layout import check_names
 from harness.suite.nodes import MappingNode, problem
@@ -76,6 +76,8 @@ def _read(root: MappingNode, path: Path, profile: str | None, problems: list[Pro
     if len(problems) > before:
         return None
     given = {name: getattr(sections, name) for name in sections.model_fields_set}
+    if "references" in given:
+        given["references"] = [str(reference_file(name, path.resolve().parent)) if is_path(name) else name for name in sections.references]
     return Suite(
         **given, models=models, quantization=quantization, methods=methods, tasks=tasks,
         sweep=sweep, profile=profile, file=path, source=root,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     InstanceOf,
@@ -24,8 +22,10 @@ from harness.models.base import ModelConfig
 from harness.quantization.base import Scheme
 from harness.records.parts import When
 from harness.suite.evaluations import OWN, Evaluations
+from harness.suite.gate import Gate
 from harness.suite.ids import Name
 from harness.suite.nodes import KeyPath, MappingNode, problem
+from harness.suite.section import Section
 from harness.suite.settings import LimitSettings, MeasureSettings, TrainSettings
 from harness.tasks.base import Task
 
@@ -34,13 +34,9 @@ LABELS = ("model", "quantization", "method", "task", "seed")
 C = TypeVar("C", bound=Config, covariant=True)
 Scalar: TypeAlias = str | int | float | bool
 Pattern: TypeAlias = Scalar | list[Scalar]
-Relation: TypeAlias = Literal["<", "<=", ">", ">=", "within", "ratio"]
-
-
-class Section(BaseModel):
-    """Base of the suite's sections that are not configuration of a cell: unknown keys refused, values frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+Comparison: TypeAlias = Literal["<", "<=", ">", ">=", "within", "ratio"]
+Trend: TypeAlias = Literal["increases", "decreases", "plateaus", "crosses"]
+Relation: TypeAlias = Comparison | Trend | Literal["best"]
 
 
 class TableLayout(Section):
@@ -99,22 +95,42 @@ Side: TypeAlias = Annotated[
 
 
 class Claim(Section):
-    """A statement on records that a machine can check."""
+    """A statement on records that a machine can check: of two sides, of a trend over an axis, or of the best of a group."""
 
     id: Name = Field(description="name of the claim")
     source: str = Field(description="where it is claimed: paper and table")
     text: str | None = Field(default=None, description="the claim in words")
     left: Measured
-    relation: Relation = Field(description="within: |left - right| <= margin; ratio: |left / right - factor| <= margin")
-    right: Side = Field(description="another metric, or a plain number (value: 88.8)")
-    margin: float = Field(default=0.0, ge=0, description="<, >: the least effect claimed; otherwise slack; in the unit that the report prints (shares in points of a hundred)")
+    relation: Relation = Field(
+        description="within: |left - right| <= margin; ratio: |left / right - factor| <= margin; increases, decreases, plateaus, crosses: over the axis `over`; "
+        "best: no cell that `right` selects beats the left side by more than the margin"
+    )
+    right: Side | None = Field(default=None, description="another metric, or a plain number (value: 88.8); none for a trend of the left side alone")
+    margin: float = Field(default=0.0, ge=0, description="<, >, increases, decreases, crosses: the least effect claimed; otherwise slack; in the unit that the report prints (shares in points of a hundred)")
     factor: float | None = Field(default=None, gt=0, description="for `ratio`: what left / right should be")
+    over: str | None = Field(default=None, description="the axis of a trend: a swept key (train.learning_rate), an axis, or a field of a cell's part (method.r, task.max_train_samples)")
+    since: float | None = Field(default=None, description="for `plateaus`: the value of the axis from which on nothing changes by more than the margin")
+    allow: list[str] = Field(default_factory=list, description="fields that may differ between the sides although they confound (train.max_length), because the source lets them")
 
     @model_validator(mode="after")
-    def _ratio_has_a_factor(self) -> Claim:
-        if (self.relation == "ratio") != (self.factor is not None):
-            raise ValueError("relation ratio takes a factor (what left / right should be), and no other relation does")
+    def _has_what_its_relation_needs(self) -> Claim:
+        for field, relations in NEEDED.items():
+            given, needed = getattr(self, field) is not None, self.relation in relations
+            if given != needed:
+                takes = f"relation {self.relation} {'needs' if needed else 'takes no'} `{field}`"
+                raise ValueError(f"{takes}; {', '.join(sorted(relations))}: {MEANINGS[field]}")
+        if self.relation in ("crosses", "best") and not isinstance(self.right, Measured):
+            raise ValueError(f"relation {self.relation} needs cells on its right side, not a number")
         return self
+
+
+_COMPARISONS, _TRENDS = frozenset(get_args(Comparison)), frozenset(get_args(Trend))
+NEEDED: dict[str, frozenset[str]] = {
+    "right": _COMPARISONS | {"crosses", "best"}, "factor": frozenset({"ratio"}), "over": _TRENDS, "since": frozenset({"plateaus"})
+}  # fmt: skip
+MEANINGS = {
+    "right": "what the left side is compared with", "factor": "what left / right should be", "over": "the axis of the trend", "since": "where the plateau begins"
+}  # fmt: skip
 
 
 class Sections(Section):
@@ -123,7 +139,7 @@ class Sections(Section):
     name: Name = Field(description="name of the suite and of its folder under results/")
     title: str | None = Field(default=None, description="heading of the report")
     description: str | None = Field(default=None, description="what the comparison is about, shown under the title")
-    references: list[str] = Field(default_factory=list, description="files of published numbers: suites/references/<name>.yaml")
+    references: list[str] = Field(default_factory=list, description="published numbers: names of suites/references/<name>.yaml, or paths of such files (*.yaml) relative to this one")
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default_factory=lambda: [0], min_length=1, description="one cell per seed")
     train: TrainSettings = Field(default_factory=TrainSettings)
     measure: MeasureSettings = Field(default_factory=MeasureSettings)
@@ -133,6 +149,7 @@ class Sections(Section):
     )
     report: ReportLayout = Field(default_factory=ReportLayout)
     claims: list[Claim] = Field(default_factory=list)
+    gate: Gate = Field(default_factory=Gate, description="when `harness compare` calls a run of this suite worse than a baseline")
 
 
 @dataclass(frozen=True)

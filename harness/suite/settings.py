@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from harness.declared import Declared
 from harness.fields import Config, OpenConfig, identity, later, runtime
 from harness.records.parts import FORMS, Form, PhaseName
+from harness.suite.byte_counts import Bytes
 from harness.suite.training_arguments import allowed_arguments, argument_problems
+
+AtLeastOne: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 class TrainSettings(OpenConfig):
@@ -59,12 +62,49 @@ class TrainSettings(OpenConfig):
 
 
 class LatencySettings(Config):
-    """Generation speed: measured for every batch size in the generate phase."""
+    """Speed of answering, measured at every batch size and prompt length: of generation, and for a model with a task head of a batch."""
 
-    batch_sizes: list[int] = identity(default_factory=lambda: [1], min_length=1, description="sequences generated at once, one measurement each")
-    prompt_tokens: int = identity(64, ge=1, description="length of the prompt in tokens")
-    new_tokens: int = identity(64, ge=1, description="tokens generated greedily after it")
-    repeats: int = identity(10, ge=1, description="timed repetitions, after one that is not timed")
+    batch_sizes: list[AtLeastOne] = identity(default_factory=lambda: [1], min_length=1, description="sequences at once, one measurement each")
+    prompt_tokens: AtLeastOne | list[AtLeastOne] = identity(64, description="length of the prompt in tokens, or of every row of a model with a task head; of a list, one measurement each")
+    new_tokens: int = identity(64, ge=1, description="tokens generated greedily after it, whatever they are")
+    repeats: int = identity(10, ge=1, description="timed repetitions, after those that are not timed")
+    warmup_repeats: int = later(1, ge=1, description="repetitions before them that are not timed")
+    base: bool = later(False, description="measure a tuned cell's model without its method too, before that is attached (form `base`)")
+
+    @field_validator("prompt_tokens")
+    @classmethod
+    def _one_length_has_one_way_to_be_written(cls, lengths: int | list[int]) -> int | list[int]:
+        """Each once, from short to long, and a single one as a plain number: what is the same work is the same cell."""
+        if isinstance(lengths, int):
+            return lengths
+        if not lengths:
+            raise ValueError("prompt_tokens: a list needs at least one length")
+        once = sorted(set(lengths))
+        return once if len(once) > 1 else once[0]
+
+    @property
+    def prompt_lengths(self) -> list[int]:
+        """All lengths of prompts."""
+        return [self.prompt_tokens] if isinstance(self.prompt_tokens, int) else self.prompt_tokens
+
+    def length(self, generates: bool, encoder_decoder: bool) -> int:
+        """The most positions that a measurement takes of a model's context; an encoder-decoder reads the prompt and writes in another stack."""
+        longest = max(self.prompt_lengths)
+        if not generates:
+            return longest
+        return max(longest, self.new_tokens) if encoder_decoder else longest + self.new_tokens
+
+
+class FitSettings(Config):
+    """What fits: the largest batch and the longest sequence, searched in processes of their own after the cell has ended."""
+
+    batch_size: int = identity(1024, ge=1, description="largest per_device_train_batch_size tried")
+    max_length: int | None = identity(None, ge=1, description="longest train.max_length tried; null: the model's context, or 8192 tokens where it has none")
+    steps: int = identity(2, ge=2, description="optimizer steps of a trial: the optimizer's states are there from the second on")
+
+
+def _fit_in_a_word(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 class MeasureSettings(Config):
@@ -72,8 +112,11 @@ class MeasureSettings(Config):
 
     warmup_steps: int = identity(5, ge=0, description="optimizer steps dropped before step times and rates are taken")
     sample_ms: float = runtime(10.0, gt=0, description="period of the telemetry sampler in milliseconds")
-    latency: LatencySettings | None = identity(None, description="measure generation; null: don't")
+    latency: LatencySettings | None = identity(None, description="measure how fast the model answers; null: don't")
     probe: bool = later(False, description="try the method out instead of training to the end: does it save, reload, turn off, merge?")
+    fit: Annotated[FitSettings | None, BeforeValidator(_fit_in_a_word, json_schema_input_type=FitSettings | bool | None)] = later(
+        None, description="search the largest batch size and the longest sequence that can be trained in this memory: true, or the bounds of the search"
+    )
     forms: list[Form] = later(
         ["unmerged"], min_length=1, description="forms in which the tuned model is evaluated, and its latency measured: `unmerged` as trained, "
         "`merged` into the dequantized base, `merged-requantized` under the scheme again"
@@ -87,9 +130,12 @@ class MeasureSettings(Config):
 
 
 class LimitSettings(Config):
-    """When a cell is given up; then its outcome is `timeout`."""
+    """When a cell is given up: then its outcome is `timeout`. And how much memory it may take: beyond that, `oom`."""
 
     DEFAULT_CELL_SECONDS: ClassVar[float] = 24 * 3600.0
 
     cell_seconds: float | None = runtime(DEFAULT_CELL_SECONDS, gt=0, description="longest a cell may take; null: for ever")
     phase_seconds: dict[PhaseName, float] = runtime(default_factory=dict, description="longest that single phases may take, by phase name")
+    memory_bytes: Bytes | None = later(
+        None, description="most memory a cell may take: bytes, or an amount (16 GB, 16 GiB); of torch's allocator on CUDA, of private memory beyond the imports' on a CPU; null: all there is"
+    )

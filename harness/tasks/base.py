@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import model_validator
 
 from harness.errors import Unsupported
-from harness.fields import Config, identity, runtime
+from harness.fields import Config, identity, later
 from harness.needs import ModelFacts, Needs
 from harness.records.schema import Metric
 from harness.registry import Registry
@@ -104,7 +104,7 @@ class Task(Config):
     dev_from: Literal["rest", "budget"] = identity("rest", description="whether dev rows come beside max_train_samples (`rest`), or are counted in it (`budget`)")
     stratified: bool = identity(True, description="draw rows class by class, so that each has its share; of tasks without classes rows are drawn from all alike")
     max_eval_samples: int | None = identity(None, ge=1, description="evaluate on the first this many rows")
-    leakage: Literal["report", "refuse"] = runtime("report", description="rows evaluated that are also trained on: `report` them in the record, or `refuse` to train")
+    leakage: Literal["report", "refuse"] = later("report", description="rows evaluated that are also trained on: `report` them in the record, or `refuse` to train")
 
     needs: ClassVar[Needs] = Needs()
     trainable: ClassVar[bool] = True

@@ -88,11 +88,18 @@ def padding_collator(context: TaskContext) -> PaddingCollator:
 
 
 def declare_padding(model: Any, pad_token_id: int) -> None:
-    """Tells the model's config which token pads, where it does not know: sequence classification on decoders
-    looks for the last token that is not padding."""
-    config = model.config.get_text_config()
-    if config.pad_token_id is None:
-        config.pad_token_id = pad_token_id
+    """Tells the model's config which token pads: sequence classification on decoders looks for the last token that is not
+    padding, and would read padding where a checkpoint names another one than its tokenizer (LLaMA's -1 or 0)."""
+    model.config.get_text_config().pad_token_id = pad_token_id
+
+
+def first_token(tokenizer: Any, neither: str) -> int:
+    """What stands before a text's very first token, or is the whole of one without tokens: the tokenizer's beginning of text,
+    else its end of text. Raises Unsupported, with `neither` as its message, for a tokenizer that has neither."""
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise Unsupported(neither)
 
 
 def in_batches(lengths: Sequence[int], context: TaskContext, evaluate: Callable[[list[int]], None], groups: Sequence[int] | None = None) -> None:

@@ -14,6 +14,7 @@ from harness.tasks.base import Task, TaskContext
 from harness.tasks.rows.columns import Label, Text, Texts
 from harness.tasks.rows.source import DataSet, Rows, Source
 from harness.tasks.rows.subsets import Carved, carve
+from harness.tasks.used_rows import Role
 
 
 class BenchmarkTask(Task):
@@ -79,7 +80,7 @@ class BenchmarkTask(Task):
         if context.dev:
             return self.training_rows(context)
         rows = self.first_rows(self.loaded(split, context))
-        context.used.see("evaluation", self.task, split, rows.columns, map(self.input_text, rows), rows.revision)
+        self.see("evaluation", split, rows, context)
         return rows
 
     def first_rows(self, rows: Rows) -> Rows:
@@ -97,12 +98,12 @@ class BenchmarkTask(Task):
         rows = self.loaded(split, context)
         carved = self.carved(len(rows), context, self.strata(rows) if self.stratified else None)
         training = rows.take(carved.training)
-        context.used.see("training", self.task, split, training.columns, map(self.input_text, training), training.revision)
+        self.see("training", split, training, context)
         if not carved.dev:
             assert not context.dev, "max_dev_samples says how many"
             return training
         dev = rows.take(carved.dev)
-        context.used.see("dev", self.task, split, dev.columns, map(self.input_text, dev), dev.revision)
+        self.see("dev", split, dev, context)
         return dev if context.dev else training
 
     def strata(self, rows: Rows) -> Sequence[Hashable] | None:
@@ -132,6 +133,10 @@ class BenchmarkTask(Task):
         its texts; empty where the row says too little to be told apart."""
         texts = [row[column.name] for column in self.dataset().columns if isinstance(column, Text | Texts)]
         return "\n".join(text if isinstance(text, str) else "\n".join(text) for text in texts)
+
+    def see(self, role: Role, split: str, rows: Rows, context: TaskContext) -> None:
+        """Notes rows that were read, for the record."""
+        context.used.see(role, self.task, split, rows.columns, map(self.input_text, rows), rows.revision, reader=self.model_dump_json())
 
     def look_at_evaluation_rows(self, context: TaskContext) -> None:
         """See Task."""

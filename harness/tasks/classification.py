@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.tasks.base import TaskContext
-from harness.tasks.batches import PaddingCollator, accepted, declare_padding, in_batches, refuse_non_finite
+from harness.tasks.batches import (
+    PaddingCollator,
+    accepted,
+    declare_padding,
+    first_token,
+    in_batches,
+    refuse_non_finite,
+)
 
 if TYPE_CHECKING:
     from harness.tasks.statistics import Array
@@ -17,7 +24,8 @@ def tokenized_sentences(columns: list[list[str]], context: TaskContext) -> list[
     columns: one list of sentences, or two for pairs. Special tokens are the tokenizer's own; what is longer than
     max_length loses tokens from the end of the longer sentence, and the notes count such rows. A decoder's tokenizer
     has nothing between the two of a pair, so there the second starts with a line break; an encoder-decoder's row
-    ends in the end-of-text token, at which its head reads.
+    ends in the end-of-text token, at which its head reads. A row without any token, an empty sentence where the tokenizer
+    adds nothing, is the token that a text begins with.
     """
     import numpy as np
 
@@ -33,6 +41,10 @@ def tokenized_sentences(columns: list[list[str]], context: TaskContext) -> list[
         ids = ended
     if cut:
         context.note(f"{len(cut)} of {len(ids)} rows were longer than max_length ({context.max_length} tokens) and lost tokens from the end of the longer sentence")
+    if not all(ids):
+        lone = [first_token(tokenizer, "a sentence is empty, and the tokenizer has no token that a text could begin with")]
+        context.note(f"{ids.count([])} of {len(ids)} rows are empty and are read as the token {tokenizer.decode(lone)} alone")
+        ids = [row or lone for row in ids]
     rows: list[dict[str, Any]] = [{"input_ids": np.asarray(row, dtype=np.int32)} for row in ids]
     if kind == "encoder" and "token_type_ids" in encoded:
         for row, types in zip(rows, encoded["token_type_ids"], strict=True):

@@ -74,7 +74,7 @@ class LmEval(Task):
 
     def look_at_evaluation_rows(self, context: TaskContext) -> None:
         """See Task."""
-        see_documents(self._loaded()["tasks"], self.max_eval_samples, context.used)
+        see_documents(self._loaded()["tasks"], self.max_eval_samples, context.used, reader=self.model_dump_json())
 
     def evaluate(self, model: Any, context: TaskContext) -> list[Metric]:
         """See Task; raises Unsupported for a task that this model or tokenizer cannot be asked."""

@@ -190,8 +190,7 @@ class Mmlu(BenchmarkTask):
         for subject, shots in by_subject.items():
             if len(shots) < self.num_fewshot:
                 raise DataError(f"{dev.place}: split dev has {len(shots)} rows of {subject}; num_fewshot: {self.num_fewshot} needs as many")
-        shown = dev.take(used)
-        context.used.see("shots", self.task, "dev", shown.columns, map(self.input_text, shown), shown.revision)
+        self.see("shots", "dev", dev.take(used), context)
         return by_subject
 
 

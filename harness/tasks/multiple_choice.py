@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, Unsupported
 from harness.tasks.base import IGNORED_LABEL, TaskContext
-from harness.tasks.batches import PaddingCollator
+from harness.tasks.batches import PaddingCollator, first_token
 from harness.tasks.likelihood.readings import Reading, log_likelihoods
 
 if TYPE_CHECKING:
     from harness.tasks.statistics import Array
 
 _PROMPTS_AT_ONCE = 256  # tokenized together: their ids are Python lists until packed
+_NO_FIRST_TOKEN = "a prompt has no tokens, and the tokenizer has neither a beginning-of-text nor an end-of-text token to put there"
 
 
 @dataclass(frozen=True)
@@ -152,21 +153,13 @@ def _running_texts(prompts: Sequence[str], answers: Sequence[Sequence[str]], con
     for prompt, each in zip(ids[: len(prompts)], answers, strict=True):
         rows = [next(whole) for _ in each]
         border = min(_shared([prompt, row]) for row in rows)
-        before = rows[0][:border] or [_first_token(tokenizer)]
+        before = rows[0][:border] or [first_token(tokenizer, _NO_FIRST_TOKEN)]
         yield Question(np.asarray(before, dtype=np.int32), tuple(tuple(row[border:]) for row in rows))
 
 
 def _without_end(ids: list[int], end: int | None) -> list[int]:
     """Without the end-of-text token that a tokenizer appends: nothing follows it."""
     return ids[:-1] if len(ids) > 1 and ids[-1] == end else ids
-
-
-def _first_token(tokenizer: Any) -> int:
-    """What stands before a text whose very first token is scored; raises Unsupported."""
-    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    raise Unsupported("a prompt has no tokens, and the tokenizer has neither a beginning-of-text nor an end-of-text token to put there")
 
 
 def too_long(questions: Sequence[Question], context: TaskContext) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import Unsupported
 from harness.tasks.base import IGNORED_LABEL, TaskContext
+from harness.tasks.batches import first_token
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,9 @@ class ResponseTokenizer:
             self._cut["prompts"] += 1
             self.shortened = self.shortened or kept < wanted
         body = ids[len(ids) - kept :] if self._lengths.keep == "end" else ids[:kept]
-        return [*self._before, *body, *self._after] or [self._beginning()]
-
-    def _beginning(self) -> int:
-        """What a text begins with where its prompt is empty and the tokenizer puts nothing before it."""
-        for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
-            if token is not None:
-                return int(token)
-        raise Unsupported("an empty prompt, and the tokenizer has no token that a text could begin with")
+        return [*self._before, *body, *self._after] or [
+            first_token(self._tokenizer, "an empty prompt, and the tokenizer has no token that a text could begin with")
+        ]
 
     def _cut_response(self, ids: list[int], limit: int) -> list[int]:
         """A response that is cut does not end, so it loses its end-of-text token."""

@@ -3,6 +3,7 @@ docs/protocols/perplexity.md."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -31,8 +32,11 @@ class LocalTexts(PerplexityTask):
         return ("test",)
 
     def text_name(self) -> str:
-        """`text/` and what the file or folder is called: numbers on two texts are never comparable."""
-        return "text" if self.data == "micro" else f"text/{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(self.data).stem)}"
+        """`text/`, what the file or folder is called, and a hash of what is evaluated: numbers on two texts are never comparable."""
+        if self.data == "micro":
+            return "text"
+        content = hashlib.sha256(b"".join(path.read_bytes() for path in self.source().files("test"))).hexdigest()
+        return f"text/{re.sub(r'[^A-Za-z0-9._-]+', '-', Path(self.data).stem)}@{content[:8]}"
 
     def between(self, split: str) -> str:
         return "\n" if self._of_lines(split) else "\n\n"

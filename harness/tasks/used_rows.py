@@ -28,32 +28,35 @@ class _Seen:
 
 @dataclass
 class UsedRows:
-    """What has been read so far, each (role, task, split) once, however often it is read."""
+    """What has been read so far, each (role, task, split) of a reader once, however often it reads it."""
 
-    _seen: dict[tuple[Role, str, str], _Seen] = field(default_factory=dict)
+    _seen: dict[tuple[Role, str, str, str], _Seen] = field(default_factory=dict)
 
-    def see(self, role: Role, task: str, split: str, columns: Mapping[str, Sequence[Any]], asked: Iterable[str], revision: str | None = None) -> None:
+    def see(
+        self, role: Role, task: str, split: str, columns: Mapping[str, Sequence[Any]], asked: Iterable[str], revision: str | None = None, reader: str = ""
+    ) -> None:
         """Notes rows by their columns. asked: what each row asks (its input without the answer), in the same order. revision: the
-        commit of the hub data set that they are from."""
-        if (role, task, split) in self._seen:
+        commit of the hub data set that they are from. reader: what tells tasks of one name apart, which may read other data."""
+        if (role, task, split, reader) in self._seen:
             return
         texts = list(asked)
         exact = [_digest(text) if text.strip() else None for text in texts]
         normalised = [_digest(plain) if (plain := normalised_text(text)) else None for text in texts]
-        self._seen[role, task, split] = _Seen(len(texts), _content(columns), exact, normalised, revision)
+        self._seen[role, task, split, reader] = _Seen(len(texts), _content(columns), exact, normalised, revision)
 
     def uses(self) -> list[DataUse]:
-        """What was read, for the record; of rows evaluated also how many of them were trained on."""
+        """What was read, for the record, the same rows once; of rows evaluated also how many of them were trained on."""
         trained_on = [seen for (role, *_), seen in self._seen.items() if role == "training"]
         exact = {digest for seen in trained_on for digest in seen.exact} - {None}
         normalised = {digest for seen in trained_on for digest in seen.normalised} - {None}
-        uses = []
-        for (role, task, split), seen in self._seen.items():
+        uses: list[DataUse] = []
+        for (role, task, split, _), seen in self._seen.items():
             use = DataUse(role=role, task=task, split=split, rows=seen.rows, sha256=seen.sha256, revision=seen.revision)
             if trained_on and role in ("evaluation", "dev"):
                 use.trained_on = sum(digest in exact for digest in seen.exact)
                 use.trained_on_normalised = sum(digest in normalised for digest in seen.normalised)
-            uses.append(use)
+            if use not in uses:
+                uses.append(use)
         return uses
 
 

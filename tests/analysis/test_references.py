@@ -9,7 +9,8 @@ from record_factory import metric, record
 
 from harness.analysis.columns import row, rows
 from harness.analysis.groups import AxisOrder
-from harness.analysis.references import ReferenceRow, reference, reference_names, reference_table
+from harness.analysis.reference_files import reference, reference_names, reference_table
+from harness.analysis.references import ReferenceRow
 from harness.analysis.tables import result_table
 from harness.errors import UnknownName
 from harness.records.schema import Record
@@ -116,7 +117,69 @@ def test_unverified_values_are_marked_and_the_mark_explained() -> None:
     assert "†" in shown.footnotes
 
 
+@pytest.mark.parametrize(("accuracy", "delta", "marks"), [(0.82, 0.005, ("≈",)), (0.70, -0.115, ())])
+def test_what_separates_ours_from_the_papers_number_is_shown_with_its_significance(accuracy: float, delta: float, marks: tuple[str, ...]) -> None:
+    """BitFit on RTE, RoBERTa-base: 81.5 in LoRA's table 2; our interval is two points to each side of ours."""
+    cell = record(
+        model="roberta-base", quantization="none", method="bitfit", metrics=[metric(value=accuracy, stderr=0.01)], config={"method": {"method": "bitfit"}}
+    )
+    layout = TableLayout(rows=["method"], columns=["task"], metric="accuracy", reference="lora.table2_glue_roberta_base")
+    shown = result_table(rows([cell]), layout, AxisOrder())
+    assert shown.header[2:4] == ["rte, lora paper", "rte, Δ to the paper"]
+    assert shown.rows[0][2].text.startswith("81.5")
+    assert shown.rows[0][3].sample is not None
+    assert shown.rows[0][3].sample.mean == pytest.approx(delta)
+    assert shown.rows[0][3].marks == marks
+    assert any("ours less the paper's" in note for note in shown.notes)
+
+
 def test_a_reference_of_which_nothing_fits_says_so() -> None:
     layout = TableLayout(rows=["quantization"], columns=["task"], metric="accuracy", reference="qlora.memory")
     shown = result_table(rows([record(metrics=[metric()])]), layout, AxisOrder())
     assert any("none of its numbers" in note for note in shown.notes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({"max_length": 512, "per_device_train_batch_size": 4}, True),
+        ({"max_length": 4096}, False),
+        ({"budget_percent": 0.32}, True),
+        ({"budget_percent": 0.08}, False),
+        ({"train_samples": 100}, True),
+        ({"train_samples": "all"}, False),
+        ({"num_gpus": 2}, False),
+    ],
+)
+def test_settings_that_a_number_names_must_be_the_cells(fields: dict[str, Any], fits: bool) -> None:
+    config = {
+        "method": {"method": "lora", "budget": {"trainable_parameters": None, "percent": 0.32}},
+        "task": {"task": "glue/rte", "data": "hub", "max_train_samples": 100},
+        "train": {"max_length": 512, "per_device_train_batch_size": 4},
+    }
+    assert number(**fields).fits(row(roberta(config=config))) is fits
+
+
+def test_a_number_on_all_rows_stands_beside_a_cell_that_takes_all() -> None:
+    assert number(train_samples="all").fits(row(roberta()))
+
+
+def test_another_protocol_than_the_tables_is_told_of_the_number_that_has_it() -> None:
+    config = {"scheme": {"scheme": "none"}, "method": {"method": "full"}, "train": {"max_length": 2048, "per_device_train_batch_size": 4}}
+    cell = record(model="santacoder", source="hub:bigcode/gpt_bigcode-santacoder", quantization="none", method="full", config=config)
+    layout = TableLayout(rows=["method"], columns=["model"], metric="training.tokens_per_second", reference="fms_acceleration.a100_80gb")
+    shown = result_table(rows([cell]), layout, AxisOrder())
+    assert shown.rows[0][2].text.startswith("17188.262 (framework_config=none")
+    [note] = [note for note in shown.notes if note.startswith("Published")]
+    assert "Of 17188.262" in note
+    assert "sequence length 2048" in note
+
+
+@pytest.mark.parametrize(("metric_name", "shown"), [("accuracy", True), ("matthews_correlation", True), ("memory.train_peak", False)])
+def test_a_mean_of_each_tasks_own_metric_stands_beside_every_score_of_the_family(metric_name: str, shown: bool) -> None:
+    cell = record(
+        model="large", source="hub:google-bert/bert-large-uncased", quantization="none", method="full",
+        config={"method": {"method": "full"}}, metrics=[metric(metric_name.partition(".")[0], 0.8)],
+    )  # fmt: skip
+    table = result_table(rows([cell]), TableLayout(rows=["method"], columns=["task"], metric=metric_name, reference="houlsby.glue"), AxisOrder())
+    assert any("80.4†" in entry.text for entry in table.rows[0]) is shown

@@ -8,7 +8,8 @@ import pytest
 from record_factory import record
 
 from harness.analysis.columns import row
-from harness.analysis.references import fitting, reference_table
+from harness.analysis.reference_files import reference_table
+from harness.analysis.references import fitting
 from harness.analysis.scheme_names import scheme_names
 
 

@@ -65,6 +65,13 @@ def test_without_an_evaluation_beside_the_task_there_is_no_such_table() -> None:
     assert texts(tuning_table(rows([standing_in]), ORDER)) == [["lora", "accuracy on mmlu", "40.00", "30.00", "−10.00"]]
 
 
+def test_before_and_after_of_two_protocols_make_no_change() -> None:
+    """A soft prompt takes positions from the context: windows are shorter after tuning."""
+    metrics = [metric("perplexity", 6.0, when="before", protocol="gptq-512"), metric("perplexity", 5.0, protocol="gptq-496")]
+    found = texts(tuning_table(rows([record(metrics=metrics)]), ORDER))
+    assert found == [["lora", "perplexity", "6.000 (gptq-512)", "5.000 (gptq-496)", "different protocols"]]
+
+
 def test_the_table_says_whether_frozen_bases_stayed_as_they_were() -> None:
     table = forgetting_table(rows([cell("lora", (0.4, 0.3), 0), cell("lora", (0.4, 0.3), 1, same=False), cell("full", (0.4, 0.3), 0, same=None)]), ORDER)
     assert table is not None

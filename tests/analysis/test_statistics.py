@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.analysis.statistics import Sample, difference, mean, sample_std, standard_error, t_interval
+from harness.analysis.statistics import (
+    Error,
+    Sample,
+    combined,
+    difference,
+    mean,
+    sample_std,
+    standard_error,
+    t_interval,
+)
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -87,3 +96,14 @@ def test_items_are_not_laid_beside_a_spread_over_seeds_or_other_items() -> None:
     left = measured(1.0, 2.0, 3.0)
     for other in (measured(1.0, 2.0), Sample((1.0, 2.0), (0.5, 0.5), items=((0.0, 2.0, 1.0), (1.0, 2.0, 3.0)))):
         assert difference(left, other) == difference(replace(left, items=()), replace(other, items=()))
+
+
+def test_errors_add_in_squares_with_satterthwaites_degrees_of_freedom() -> None:
+    found = combined([Error(3.0, 4), Error(4.0, 9)])
+    assert found == (pytest.approx(5.0), pytest.approx(5.0**4 / (3.0**4 / 4 + 4.0**4 / 9)))
+    assert combined([Error(3.0, math.inf), Error(4.0, math.inf)]) == (5.0, math.inf)
+    assert combined([Error(0.0, 1), Error(0.0, 1)]) == (0.0, math.inf)
+
+
+def test_the_error_of_a_perplexity_that_exploded_does_not_overflow() -> None:
+    assert combined([Error(1e200, 4), Error(1e200, 4)]) == (pytest.approx(math.sqrt(2) * 1e200), pytest.approx(8.0))

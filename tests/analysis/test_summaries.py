@@ -36,12 +36,20 @@ def lines(table: Table | None) -> list[list[str]]:
 
 def test_the_cheapest_within_the_noise_of_the_best_is_named_with_its_saving() -> None:
     found = answer_table(rows([cells(0.80, 1000, method="full"), cells(0.79, 400), cells(0.60, 100, quantization="nf4")]), ORDER)
-    assert lines(found) == [["tiny", "rte", "accuracy", "none / full: 80.00", "1000.00 MiB", "none / lora: 79.00", "400.00 MiB (−60 %)"]]
+    assert lines(found) == [["tiny", "rte", "accuracy", "none / full: 80.00 [76.08, 83.92]", "1000.00 MiB", "none / lora: 79.00 [75.08, 82.92]", "400.00 MiB (−60 %)"]]
 
 
 def test_a_configuration_that_failed_for_one_seed_is_not_recommended() -> None:
     records = [cells(0.80, 1000, method="full"), cells(0.80, 10), record(seed=1, status="oom")]
     assert lines(answer_table(rows(records), ORDER))[0][5] == "the same"
+
+
+def test_configurations_under_different_protocols_do_not_compete() -> None:
+    other = record(metrics=[metric(value=0.79, stderr=0.02, protocol="glue/y")], peak=400 * MIB)
+    found = lines(answer_table(rows([cells(0.80, 1000, method="full"), other]), ORDER))
+    assert [(line[2], line[3].partition(":")[0], line[5]) for line in found] == [
+        ("accuracy (glue/x)", "none / full", "the same"), ("accuracy (glue/y)", "none / lora", "the same"),
+    ]  # fmt: skip
 
 
 def test_without_noise_no_other_is_called_as_good() -> None:

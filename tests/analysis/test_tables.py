@@ -85,8 +85,11 @@ def test_the_best_is_marked_when_it_is_best_beyond_the_noise() -> None:
     assert best(table([*seeds([0.80, 0.81, 0.80]), *seeds([0.60, 0.61, 0.60], method="full")])) == ["lora"]
 
 
-def test_a_tie_within_the_noise_has_no_best() -> None:
-    assert best(table([*seeds([0.70, 0.80]), *seeds([0.65, 0.75], method="full")])) == []
+def test_all_that_tie_with_the_best_are_bold_and_marked_as_ties() -> None:
+    shown = table([*seeds([0.70, 0.80, 0.75]), *seeds([0.68, 0.78, 0.72], method="full"), *seeds([0.10, 0.11, 0.12], method="none")])
+    assert best(shown) == ["full", "lora"]
+    assert {row[0].text: row[2].marks for row in shown.rows} == {"none": (), "full": ("≈",), "lora": ()}
+    assert "a tie" in shown.footnotes["≈"]
 
 
 def test_without_a_noise_estimate_there_is_no_best() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 
 from harness.records.schema import Record
@@ -93,7 +94,8 @@ def test_the_run_directory_holds_what_the_contract_says(quickstart: Path, record
     for record in records:
         cell = run / "cells" / record.cell.id
         assert (cell / "log.txt").is_file()
-        assert (cell / "telemetry.parquet").is_file()
+        shown = pandas.read_parquet(cell / "telemetry.parquet", columns=["phase", "step"]).dropna(subset=["step"])
+        assert (shown["step"].max() <= record.training.steps) if record.training else shown.empty
         if record.cell.method == "lora-r8":
             assert (cell / "adapter" / "adapter_model.safetensors").stat().st_size <= record.sizes.adapter_bytes
         if record.cell.method != "none":

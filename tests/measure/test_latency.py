@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.measure.latency import generation_latency
+from harness.measure.latency import Repetitions, generation_latency
 
 VOCABULARY = 99
 
@@ -70,11 +70,13 @@ def test_every_token_of_every_repetition_is_timed(kind: str) -> None:
     model = MODELS[kind]()
     model.train()
     begun = time.perf_counter()
-    found = generation_latency(model, batch_size=3, prompt_tokens=8, new_tokens=5, repeats=4, device="cpu", seed=0)
-    assert (found.batch_size, found.prompt_tokens, found.new_tokens) == (3, 8, 5)
+    found = generation_latency(model, batch_size=3, prompt_tokens=8, new_tokens=5, repetitions=Repetitions(4), device="cpu", seed=0)
+    assert (found.batch_size, found.prompt_tokens, found.new_tokens, found.repeats) == (3, 8, 5, 4)
     assert 0 < found.ttft_ms.p50 <= found.ttft_ms.p90 <= found.ttft_ms.p99
     assert found.tpot_ms is not None
     assert found.tpot_ms.p50 > 0
+    assert found.e2e_ms is not None
+    assert found.e2e_ms.p50 > found.ttft_ms.p50, "the whole holds its beginning"
     assert found.tokens_per_second > 3 * 5 * 4 / (time.perf_counter() - begun), "set-up and warm-up are not counted"
     half_of_the_tokens = (found.ttft_ms.p50 + 4 * found.tpot_ms.p50) / 1000 / 2
     assert found.tokens_per_second < 3 * 5 / half_of_the_tokens
@@ -82,9 +84,10 @@ def test_every_token_of_every_repetition_is_timed(kind: str) -> None:
 
 
 def test_one_new_token_has_no_time_per_further_token() -> None:
-    found = generation_latency(decoder(), batch_size=1, prompt_tokens=4, new_tokens=1, repeats=2, device="cpu", seed=0)
+    found = generation_latency(decoder(), batch_size=1, prompt_tokens=4, new_tokens=1, repetitions=Repetitions(2), device="cpu", seed=0)
     assert found.tpot_ms is None
-    assert found.tokens_per_second == pytest.approx(1000 / found.ttft_ms.p50), "the median of two is their mean"
+    assert found.e2e_ms is not None
+    assert found.tokens_per_second == pytest.approx(1000 / found.e2e_ms.p50), "the median of two is their mean"
 
 
 @pytest.mark.parametrize("kind", ["decoder", "encoder-decoder", "decoder with prefix"])
@@ -93,7 +96,7 @@ def test_the_tokens_are_those_of_greedy_generation(kind: str) -> None:
 
     model = MODELS[kind]().eval()
     seen = watch(model.get_base_model() if hasattr(model, "get_base_model") else model)
-    generation_latency(model, batch_size=2, prompt_tokens=6, new_tokens=7, repeats=1, device="cpu", seed=5)
+    generation_latency(model, batch_size=2, prompt_tokens=6, new_tokens=7, repetitions=Repetitions(1), device="cpu", seed=5)
     prompt = seen[0][0]["input_ids"]
     steps = seen[:7]  # of the untimed repetition
     tokens = torch.cat([output.logits[:, -1:].argmax(-1) for _, output in steps], dim=1)
@@ -112,7 +115,7 @@ def test_the_prompt_is_the_same_for_the_same_seed_and_within_the_vocabulary() ->
     for seed in (1, 1, 2):
         model = decoder()
         seen = watch(model)
-        generation_latency(model, batch_size=2, prompt_tokens=50, new_tokens=1, repeats=1, device="cpu", seed=seed)
+        generation_latency(model, batch_size=2, prompt_tokens=50, new_tokens=1, repetitions=Repetitions(1), device="cpu", seed=seed)
         prompts.append(seen[0][0]["input_ids"])
     assert torch.equal(prompts[0], prompts[1])
     assert not torch.equal(prompts[0], prompts[2])
@@ -122,6 +125,27 @@ def test_the_prompt_is_the_same_for_the_same_seed_and_within_the_vocabulary() ->
 def test_the_head_is_applied_to_the_last_position_of_the_prompt_only() -> None:
     model = decoder()
     seen = watch(model)
-    generation_latency(lora(model, "CAUSAL_LM"), batch_size=2, prompt_tokens=9, new_tokens=2, repeats=1, device="cpu", seed=0)
+    generation_latency(lora(model, "CAUSAL_LM"), batch_size=2, prompt_tokens=9, new_tokens=2, repetitions=Repetitions(1), device="cpu", seed=0)
     assert seen[0][1].logits.shape == (2, 1, VOCABULARY)
     assert seen[1][0]["input_ids"].shape == (2, 1), "further steps take one token and the cache"
+
+
+def test_an_end_of_text_token_ends_nothing() -> None:
+    import torch
+
+    model = decoder()
+    with torch.no_grad():
+        model.lm_head.weight.zero_()  # all logits alike: the first id is the likeliest
+    model.generation_config.eos_token_id = model.config.eos_token_id = 0
+    seen = watch(model)
+    generation_latency(model, batch_size=2, prompt_tokens=3, new_tokens=6, repetitions=Repetitions(1), device="cpu", seed=0)
+    assert len(seen) == 2 * 6
+    assert not any(output.logits[:, -1].argmax(-1).any() for _, output in seen), "nothing but ends of text"
+
+
+def test_repetitions_before_the_timed_ones_are_as_many_as_asked_for() -> None:
+    model = decoder()
+    seen = watch(model)
+    found = generation_latency(model, batch_size=1, prompt_tokens=3, new_tokens=2, repetitions=Repetitions(2, warmup=3), device="cpu", seed=0)
+    assert len(seen) == (3 + 2) * 2
+    assert found.repeats == 2

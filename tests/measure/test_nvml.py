@@ -9,7 +9,7 @@ from measured_processes import MIB
 
 from harness.errors import RequestError
 from harness.measure.environment import cuda_unusable, environment, machine
-from harness.measure.nvml import Nvml, open_nvml
+from harness.measure.nvml import open_nvml
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_real_device_gives_its_readings() -> None:
         held = nvml.process_memory([os.getpid()])
         assert held is None or held > 200 * MIB, "None where the driver hides a container's processes"
         assert nvml.process_memory([]) is None
-        for reading in (nvml.power(), nvml.energy(), nvml.temperature(), *nvml.utilisation()):
+        for reading in (nvml.power(), nvml.energy(), nvml.temperature(), *nvml.utilisation(), *nvml.clocks(), nvml.throttle_reasons()):
             assert reading is None or reading >= 0
     del block
 
@@ -75,7 +75,7 @@ def test_a_device_is_found_by_an_abbreviated_uuid(monkeypatch: pytest.MonkeyPatc
     nvml = open_nvml()
     assert nvml is not None
     with nvml:
-        found = pynvml.nvmlDeviceGetUUID(nvml._handle)
+        found = pynvml.nvmlDeviceGetUUID(nvml.device.handle)
     assert found == uuid
 
 
@@ -86,21 +86,3 @@ def test_the_environment_names_the_gpu() -> None:
     assert found.driver
     assert found.cuda
     assert cuda_unusable() is None
-
-
-@pytest.mark.gpu
-def test_a_reading_that_the_driver_refuses_is_null_asked_for_once_and_told() -> None:
-    nvml = open_nvml()
-    assert nvml is not None
-    with nvml:
-        asked: list[int] = []
-
-        def refuse(*_: object) -> None:
-            asked.append(1)
-            raise nvml._nvml.NVMLError(nvml._nvml.NVML_ERROR_NOT_SUPPORTED)
-
-        assert nvml._read("tea", refuse) is None
-        assert nvml._read("tea", refuse) is None
-        assert asked == [1]
-        assert nvml.missing() == ["NVML gives no tea here (Not Supported)"]
-    assert isinstance(nvml, Nvml)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import os
 import signal
@@ -105,6 +106,17 @@ def test_missed_ticks_are_left_out_and_not_made_up_for() -> None:
     first, second = next(ticks), next(ticks)
     assert 0 <= first <= 0.02
     assert 0 <= second <= first + 0.02
+
+
+def test_no_duration_is_taken_by_a_clock_that_can_jump(root: Path) -> None:
+    wall_clock = {"time": {"time", "time_ns", "localtime", "gmtime"}}
+    found = [
+        f"{path}:{node.lineno}"
+        for path in sorted((root / "harness").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in wall_clock.get(node.value.id, ())
+    ]
+    assert found == [], "whatever is subtracted is of time.monotonic()"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -71,10 +71,16 @@ def test_the_headline_takes_the_best_source_there_is(
 
 
 def test_a_process_that_the_driver_hides_is_a_note(telemetry: WriteTelemetry) -> None:
-    path = telemetry([{"at": 1, "nvml_device": 7}], baseline_device_bytes=2)
+    path = telemetry([{"at": 1, "nvml_device": 7, "others_bytes": 0}], baseline_device_bytes=2)
     memory, _, _, notes = summarise([PhaseReading("load", 0, 2, 1, 1, 11)], path, "cuda")
     assert memory.phases["load"].nvml_process is None
     assert [note for note in notes if "does not list the cell's process" in note] == notes
+
+
+def test_a_driver_that_gives_no_lists_is_not_taken_for_a_container(telemetry: WriteTelemetry) -> None:
+    path = telemetry([{"at": 1, "nvml_device": 7}], baseline_device_bytes=2)
+    (note,) = summarise([PhaseReading("load", 0, 2, 1, 1, 11)], path, "cuda")[3]
+    assert note.startswith("the driver gives no list of processes: nvml_process is null")
 
 
 def test_a_device_that_others_left_gives_no_negative_memory(telemetry: WriteTelemetry) -> None:
@@ -89,6 +95,35 @@ def test_a_phase_between_two_samples_is_named(telemetry: WriteTelemetry) -> None
     memory, _, _, notes = summarise([PhaseReading("attach", 0.2, 0.3, 4, 4, 11), PhaseReading("load", 0.5, 1)], path, "cuda")
     assert memory.phases["attach"].nvml_process is None
     assert any("shorter than the sampler's period" in note and "attach" in note and "load" not in note for note in notes)
+
+
+def test_a_sampler_that_missed_ticks_is_a_note_with_the_longest_gap(telemetry: WriteTelemetry) -> None:
+    at = [tick / 100 for tick in range(100) if not 40 <= tick < 60]
+    path = telemetry(rows(at=at, nvml_process=[5] * 80, nvml_device=[5] * 80), baseline_device_bytes=0)
+    notes = summarise([PhaseReading("load", 0.1, 0.9, 4, 4, 11)], path, "cuda")[3]
+    assert notes == ["the sampler missed 20 % of its ticks of 10 ms; the longest gap was 210 ms"]
+
+
+def test_a_peak_of_torchs_that_no_sample_saw_is_a_note_with_its_bytes(telemetry: WriteTelemetry) -> None:
+    path = telemetry(rows(at=[0, 0.01, 0.02], nvml_process=[2**30] * 3, nvml_device=[2**30] * 3), baseline_device_bytes=0)
+    memory, _, _, notes = summarise([PhaseReading("load", 0, 1, 1, 3 * 2**30, 11)], path, "cuda")
+    assert notes == ["torch reserved more for less than the sampler's period than NVML was seen to show: 2.00 GiB in load"]
+    assert memory.phases["load"].outside_torch is None
+
+
+def test_others_whose_bytes_the_driver_hides_are_counted_without_them(telemetry: WriteTelemetry) -> None:
+    path = telemetry(rows(at=[0, 0.01], nvml_device=[9, 9]), own_listed=True, others_seen=1, others_before=0)
+    memory, _, _, notes = summarise([PhaseReading("load", 0, 1, 1, 1, 11)], path, "cuda")
+    assert memory.others is not None
+    assert (memory.others.processes, memory.others.peak_bytes) == (1, None)
+    assert any(note.startswith("another process on the GPU held memory that the driver does not tell") for note in notes)
+
+
+def test_of_a_cell_that_the_driver_never_lists_only_those_count_that_were_there_before(telemetry: WriteTelemetry) -> None:
+    path = telemetry(rows(at=[0, 0.01], nvml_device=[9, 19], others_bytes=[4, 14]), others_seen=2, others_before=1)
+    memory, _, _, _ = summarise([PhaseReading("load", 0, 1, 1, 1, 11)], path, "cuda")
+    assert memory.others is not None
+    assert (memory.others.processes, memory.others.peak_bytes) == (1, 4)
 
 
 def test_energy_comes_from_the_counter_where_there_is_one(telemetry: WriteTelemetry) -> None:

@@ -171,7 +171,7 @@ def test_the_plan_refuses_what_has_no_place_for_a_prefix() -> None:
     assert PREFIX_TUNING.unsupported(None, PLAIN) is None
 
 
-@pytest.mark.parametrize("model_type", [name for name in FAMILIES if name != "chatglm"])  # its code comes with its weights
+@pytest.mark.parametrize("model_type", FAMILIES)
 def test_the_table_of_families_knows_whose_attention_has_a_place(model_type: str) -> None:
     folder = model_type.replace("-", "_")
     source = Path(transformers.__file__).parent / "models" / folder / f"modeling_{folder}.py"

@@ -252,7 +252,7 @@ def test_a_choice_that_cannot_be_made_is_unsupported_already_in_the_plan(tmp_pat
     assert planned(tmp_path, train, task=task, method="none").unsupported is None, "what trains nothing chooses nothing"
 
 
-@pytest.mark.parametrize("kind", ["causal-lm", "classification"])
+@pytest.mark.parametrize("kind", ["causal-lm", "whole-texts", "classification"])
 def test_the_loss_is_the_mean_over_labelled_tokens_or_rows_whatever_the_batches(kind: str) -> None:
     torch.manual_seed(0)
     lengths: Sequence[int] = (3, 9, 5, 7, 4)
@@ -261,7 +261,8 @@ def test_the_loss_is_the_mean_over_labelled_tokens_or_rows_whatever_the_batches(
         rows = [{"input_ids": list(range(3, 3 + length)), "labels": length % 2} for length in lengths]
     else:
         model = transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16))
-        rows = [{"input_ids": list(range(3, 3 + length)), "labels": [IGNORED_LABEL, *range(4, 3 + length)]} for length in lengths]
+        first = 3 if kind == "whole-texts" else IGNORED_LABEL
+        rows = [{"input_ids": list(range(3, 3 + length)), "labels": [first, *range(4, 3 + length)]} for length in lengths]
     model.eval()
     losses, weights = [], []
     with torch.inference_mode():

@@ -47,6 +47,11 @@ def test_latency_is_measured_in_every_form(decoder: Lived) -> None:
     assert [latency.form for latency in decoder.result.latency] == ["unmerged", "merged", "merged-requantized"]
 
 
+def test_a_classifier_is_timed_batch_by_batch_in_every_form(encoder: Lived) -> None:
+    assert [(latency.form, latency.tokens) for latency in encoder.result.batch_latency] == [("unmerged", 4), ("merged", 4), ("merged-requantized", 4)]
+    assert encoder.result.latency == []
+
+
 def test_bytes_are_those_of_each_form(decoder: Lived) -> None:
     sizes = decoder.result.sizes
     plain = AutoModelForCausalLM.from_pretrained(model_path("decoder"), dtype=torch.float32)
@@ -120,5 +125,5 @@ def test_forms_that_are_not_asked_for_are_not_made(tmp_path: Path) -> None:
 def test_what_tunes_nothing_has_no_forms(tmp_path: Path) -> None:
     lived = live(tmp_path, "bnb-nf4", "none", measure=ALL)
     assert list(lived.values) == ["before"]
-    assert [latency.form for latency in lived.result.latency] == ["unmerged"]
+    assert [latency.form for latency in lived.result.latency] == ["base"]
     assert not any(note.startswith("not evaluated") for note in lived.result.notes)

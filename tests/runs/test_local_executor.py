@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,23 @@ def test_a_run_that_waits_uses_no_processor_time(tiny_model: Path, execute: Call
     before = time.process_time()
     execute([drill_cell(tiny_model, seconds=2.0)])
     assert time.process_time() - before < 0.5
+
+
+class Jumping(datetime):
+    """A wall clock that is set back by an hour whenever somebody looks."""
+
+    looked = 0
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Jumping:
+        cls.looked += 1
+        return cls(2026, 1, 1, tzinfo=tz) - timedelta(hours=cls.looked)
+
+
+def test_a_wall_clock_that_jumps_leaves_a_cell_its_duration(tiny_model: Path, execute: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.runs.running_cell.datetime", Jumping)
+    (execution,) = execute([drill_cell(tiny_model)]).ended.values()
+    assert 0 < (execution.finished - execution.started).total_seconds() < 600
 
 
 def test_progress_reaches_the_watcher(tiny_model: Path, execute: Callable[..., Any]) -> None:

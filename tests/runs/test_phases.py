@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Diverged, Unsupported
+from harness.errors import Diverged
+from harness.measure.board import Board
 from harness.needs import Machine
 from harness.records.schema import CellResult
 from harness.runs.cell import run_cell
@@ -27,7 +28,14 @@ WIKITEXT = "{task: wikitext2, data: micro, max_eval_samples: 2}"
 
 
 def live(
-    folder: Path, model: str = "micro:encoder", method: str = "lora", task: str = SST2, train: str = "", measure: str = "", warmup: int = 2
+    folder: Path,
+    model: str = "micro:encoder",
+    method: str = "lora",
+    task: str = SST2,
+    train: str = "",
+    measure: str = "",
+    warmup: int = 2,
+    board: Board | None = None,
 ) -> tuple[CellResult, list[str]]:
     """(the cell's result, the phases in their order), run in this process."""
     suite = folder / "suite.yaml"
@@ -35,7 +43,7 @@ def live(
     (cell,) = make_plan(load_suite(suite), Machine()).cells
     events: list[Event] = []
     (folder / "cell").mkdir(exist_ok=True)
-    run_cell(cell, folder / "cell", "cpu", events.append, folder / "shared")
+    run_cell(cell, folder / "cell", "cpu", events.append, folder / "shared", board)
     results = [event.result for event in events if isinstance(event, ResultSoFar)]
     return results[-1], [event.reading.phase for event in events if isinstance(event, PhaseEnded)]
 
@@ -47,6 +55,29 @@ def test_a_tuned_cell_goes_through_its_phases_and_takes_the_first_evaluation_fro
     assert phases == ["load", "check", "attach", "train", "check", "evaluate"]
     assert [metric.value for metric in again.metrics] == [metric.value for metric in result.metrics], "same seed, same numbers"
     assert any("another cell of this run" in note for note in again.notes)
+
+
+class Kept(Board):
+    """A board that keeps what was written on it."""
+
+    def __init__(self) -> None:
+        super().__init__("cpu")
+        self.written: list[int | None] = []
+
+    def phase(self, interrupts: bool) -> None:
+        super().phase(interrupts)
+        self.written.append(self.read().step)
+
+    def step(self, done: int) -> None:
+        super().step(done)
+        self.written.append(self.read().step)
+
+
+def test_the_sampler_is_shown_every_optimizer_step_and_none_outside_of_training(tmp_path: Path) -> None:
+    board = Kept()
+    _, phases = live(tmp_path, board=board)
+    assert phases == ["load", "evaluate", "check", "attach", "train", "check", "evaluate"]
+    assert board.written == [None, None, None, None, None, 1, 2, 3, 4, 5, 6, None, None]
 
 
 def test_training_counts_steps_samples_and_real_tokens(tmp_path: Path) -> None:
@@ -90,25 +121,6 @@ def test_all_steps_in_the_warm_up_leave_no_rates_and_a_note(tmp_path: Path) -> N
 def test_a_loss_that_is_not_finite_ends_the_cell_with_the_step(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match=r"the training loss is (nan|inf) at step \d+ of 6"):
         live(tmp_path, method="full", train="learning_rate: 1e30, max_grad_norm: 0")
-
-
-def test_a_decoder_with_a_method_attached_is_timed_generating(tmp_path: Path) -> None:
-    latency = "latency: {batch_sizes: [1, 2], prompt_tokens: 8, new_tokens: 4, repeats: 2}"
-    result, phases = live(tmp_path, "micro:decoder", "none", WIKITEXT, measure=latency)
-    assert phases == ["load", "evaluate", "attach", "generate"]
-    assert [(entry.batch_size, entry.prompt_tokens, entry.new_tokens) for entry in result.latency] == [(1, 8, 4), (2, 8, 4)]
-    assert all(entry.ttft_ms.p50 > 0 and entry.tokens_per_second > 0 for entry in result.latency)
-
-
-def test_generating_past_the_context_is_unsupported(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="512"):
-        live(tmp_path, "micro:decoder", "none", WIKITEXT, measure="latency: {prompt_tokens: 500, new_tokens: 100}")
-
-
-def test_a_classification_model_generates_nothing_and_says_so(tmp_path: Path) -> None:
-    result, _ = live(tmp_path, method="none", measure="latency: {}")
-    assert result.latency == []
-    assert any("generates no tokens" in note for note in result.notes)
 
 
 def test_a_decoder_classifies_with_padding_of_its_own(tmp_path: Path) -> None:

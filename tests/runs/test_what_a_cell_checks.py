@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,20 @@ import pytest
 import torch
 
 from harness.errors import DataError
+from harness.micro import model_path
 from harness.needs import Machine
 from harness.records.schema import CellResult
+from harness.runs.cache import SharedEvaluations
 from harness.runs.cell import Life, run_cell
 from harness.runs.events import Event, PhaseEnded, ResultSoFar
-from harness.runs.phases import train
+from harness.runs.phases import load, train
+from harness.suite.cell import Cell
 from harness.suite.load import load_suite
 from harness.suite.plan import make_plan
 
 SUITE = """
 name: checks
-models: [{{source: "micro:decoder", dtype: float32}}]
+models: [{{source: "{model}", dtype: float32}}]
 methods: [{method}]
 tasks: [{task}]
 train: {{max_steps: 2, max_length: 32, per_device_train_batch_size: 2, learning_rate: 1e-2}}
@@ -29,11 +33,17 @@ LORA = "{method: lora, r: 4, target_modules: all-linear}"
 WIKI = "{task: wikitext2, data: micro, max_train_samples: 4, max_eval_samples: 3, also: [{task: mmlu, data: micro, max_eval_samples: 6}]}"
 
 
-def live(folder: Path, method: str = LORA, task: str = WIKI) -> list[Event]:
-    """All that the one cell of the suite reports, run in this process."""
+def planned(folder: Path, method: str = LORA, task: str = WIKI, model: str = "micro:decoder") -> Cell:
+    """The one cell of the suite."""
     suite = folder / "suite.yaml"
-    suite.write_text(SUITE.format(method=method, task=task))
+    suite.write_text(SUITE.format(method=method, task=task, model=model))
     (cell,) = make_plan(load_suite(suite), Machine()).cells
+    return cell
+
+
+def live(folder: Path, method: str = LORA, task: str = WIKI) -> list[Event]:
+    """All that the cell reports, run in this process."""
+    cell = planned(folder, method, task)
     events: list[Event] = []
     (folder / "cell").mkdir()
     try:
@@ -85,6 +95,19 @@ def test_where_nothing_can_be_turned_off_the_record_says_why(method: str, reason
     assert found.same is None
     assert reason in str(found.reason)
     assert "check" not in phases(events)
+
+
+@pytest.mark.parametrize("named", [-1, 2, None])
+def test_a_classifier_is_told_which_token_pads_whatever_its_checkpoint_says(named: int | None, tmp_path: Path) -> None:
+    """Already in training: else a decoder's head would be trained on padding."""
+    model = Path(shutil.copytree(model_path("decoder"), tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"pad_token_id": named}))
+    cell = planned(tmp_path, task="{task: glue/sst2, data: micro}", model=f"path:{model}")
+    life = Life(cell, tmp_path, "cpu", SharedEvaluations(tmp_path / "shared"), tmp_path / "cache", lambda event: None)
+    load.describe(life)
+    load.weights(life)
+    assert life.model.config.pad_token_id == life.tokenizer.pad_token_id == 0
 
 
 def test_every_row_read_is_in_the_record_by_role_and_hash(tmp_path: Path) -> None:

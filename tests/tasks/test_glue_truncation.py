@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tiny_models import decoder_config
+from tokenizers import processors
 
-from harness.tasks.classification import tokenized_sentences
+from harness.errors import Unsupported
+from harness.tasks.batches import padding_collator
+from harness.tasks.classification import head_outputs, tokenized_sentences
 
 SHORT, LONG = "the answer", "the question is which answer " * 30
 
@@ -24,6 +28,37 @@ def test_rows_that_lose_tokens_are_counted(kind: str, decoder_tokenizer: Any, en
     assert notes([[SHORT, LONG, LONG]], context_of(tokenizer, kind)) == says
     assert notes([[SHORT, LONG, SHORT], [SHORT, SHORT, LONG]], context_of(tokenizer, kind)) == says
     assert notes([[SHORT, ""], ["", SHORT]], context_of(tokenizer, kind)) == []
+
+
+def test_an_empty_sentence_is_the_token_that_a_text_begins_with(decoder_tokenizer: Any, context_of: Any) -> None:
+    """GPT-2's tokenizer, and most since, put nothing before a text: a batch of no tokens at all crashes in the model."""
+    tokenizer = decoder_tokenizer()
+    tokenizer.add_bos_token = False
+    tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
+    context = context_of(tokenizer)
+    rows = tokenized_sentences([["", SHORT, ""]], context)
+    assert [row["input_ids"].tolist() for row in rows] == [[0], tokenizer(SHORT)["input_ids"], [0]]
+    assert context.notes == ["2 of 3 rows are empty and are read as the token <s> alone"]
+    tokenizer.bos_token = tokenizer.eos_token = None
+    with pytest.raises(Unsupported, match="a sentence is empty, and the tokenizer has no token"):
+        tokenized_sentences([["", SHORT]], context_of(tokenizer))
+
+
+@pytest.mark.parametrize("named", [-1, 7, None])
+def test_a_decoders_head_reads_the_last_token_whatever_the_checkpoint_says_pads(named: int | None, decoder_tokenizer: Any, context_of: Any) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(decoder_config(num_labels=2)).eval()
+    model.config.pad_token_id = named
+    found = []
+    for size in (1, 2):
+        context = context_of(decoder_tokenizer(), batch=size)
+        rows = tokenized_sentences([["the answer", LONG]], context)
+        with torch.inference_mode():
+            found.append(head_outputs(model, rows, padding_collator(context), context))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
 
 
 def test_a_row_of_just_that_length_is_no_cut_one(decoder_tokenizer: Any, context_of: Any) -> None:

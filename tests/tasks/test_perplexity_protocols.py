@@ -122,6 +122,14 @@ def test_every_token_is_scored_once() -> None:
         assert scored.tolist() == [token for token in tokens.tolist() if token not in skipped]
 
 
+def test_a_last_window_of_one_token_is_none_for_there_is_nothing_to_predict_in_it(causal_model: Any, data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
+    tokenizer = decoder_tokenizer()
+    count = len(tokenizer("\n\n".join(ROWS * 3))["input_ids"])
+    length = next(length for length in range(30, 200) if count % length == 1)
+    found = evaluated(wikitext(data, protocols=("strided",), window=length, stride=length), causal_model, context_of(tokenizer))["perplexity_strided"]
+    assert found.n == count // length
+
+
 def test_protocols_together_give_what_each_gives_alone_and_read_no_window_twice(data: Path, decoder_tokenizer: Any, context_of: Any) -> None:
     from transformers import LlamaForCausalLM
 

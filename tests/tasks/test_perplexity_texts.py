@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -133,12 +134,23 @@ def test_a_file_of_ones_own(tmp_path: Path, model: Any, tokenizer: Any, context_
     perplexity, words, _, per_byte = evaluated(task_of("text", path, protocols=("gptq", "lm-eval")), model, context_of(tokenizer))
     assert perplexity.value == pytest.approx(mean_loss_perplexity(model, cut(tokenizer(whole)["input_ids"], 256)), rel=1e-4)
     stem = "my-novel-2-" if path.suffix == ".txt" else "documents"
-    assert (perplexity.protocol, words.protocol) == (f"text/{stem}/gptq-256", f"text/{stem}/lm-eval-word-256")
+    name = f"text/{stem}@{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+    assert (perplexity.protocol, words.protocol) == (f"{name}/gptq-256", f"{name}/lm-eval-word-256")
     assert words.n == len(documents)
     assert words.value is not None
     assert per_byte.value is not None
     text_bytes, text_words = sum(len(text.encode()) for text in documents), sum(len(text.split()) for text in documents) + (path.suffix == ".txt")
     assert math.log(words.value) * text_words == pytest.approx(per_byte.value * math.log(2) * text_bytes)
+
+
+def test_two_files_of_one_name_are_two_texts_in_ids_and_among_the_rows_read(tmp_path: Path, model: Any, tokenizer: Any, context_of: Any) -> None:
+    context, ids = context_of(tokenizer), []
+    for folder, texts in (("one", SENTENCES), ("two", SENTENCES[:50])):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "notes.jsonl", [{"text": text} for text in texts])
+        ids += [metric.protocol for metric in evaluated(task_of("text", tmp_path / folder / "notes.jsonl"), model, context)]
+    assert len(set(ids)) == 2
+    assert [use.rows for use in context.used.uses()] == [len(SENTENCES), 50]
 
 
 def test_a_folder_of_ones_own_trains_too_and_one_file_does_not(tmp_path: Path, tokenizer: Any, context_of: Any) -> None:

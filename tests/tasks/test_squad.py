@@ -193,7 +193,8 @@ def test_what_a_decoder_writes_is_scored(tmp_path: Path, context_of: Any) -> Non
     tokenizer = AutoTokenizer.from_pretrained(model_path("decoder"))
     model = AutoModelForCausalLM.from_pretrained(model_path("decoder"), dtype=torch.float32).eval()
     asked = f"context: {CONTEXT}\nquestion: {ROW['question']}\nanswer:"
-    _judges_what_is_written(model, asked, "squad/completion-greedy-30", tmp_path, context_of(tokenizer, model_context=512))
+    exact = _judged(model, asked, tmp_path, context_of(tokenizer, model_context=512))
+    assert (exact.items, exact.protocol) == ([1.0, 0.0], "squad/completion-greedy-30")
 
 
 def test_what_an_encoder_decoder_writes_is_scored(tmp_path: Path, context_of: Any) -> None:
@@ -204,22 +205,23 @@ def test_what_an_encoder_decoder_writes_is_scored(tmp_path: Path, context_of: An
     config = AutoConfig.from_pretrained(model_path("seq2seq"), initializer_factor=3.0)
     model = AutoModelForSeq2SeqLM.from_config(config).float().eval()
     context = context_of(AutoTokenizer.from_pretrained(model_path("seq2seq")), "encoder-decoder", model_context=None)
-    _judges_what_is_written(model, f"question: {ROW['question']} context: {CONTEXT}", "squad/text-to-text-greedy-30", tmp_path, context)
+    exact = _judged(model, f"question: {ROW['question']} context: {CONTEXT}", tmp_path, context)
+    assert (exact.items, exact.protocol) == ([1.0, 0.0], "squad/text-to-text-greedy-30")
 
 
-def _judges_what_is_written(model: Any, asked: str, protocol: str, folder: Path, context: Any) -> None:
-    """The first answer is made what transformers' own generate writes after the prompt, so that it must be found right."""
+def _judged(model: Any, asked: str, folder: Path, context: Any) -> Any:
+    """Exact match of two questions. The first one's answer is made what transformers' own generate writes after the prompt, so that it
+    must be found right; the second one's is another."""
     ids = context.tokenizer(asked, return_tensors="pt")["input_ids"]
     decodes = context.model.kind == "decoder"
     with torch.inference_mode():
         made = model.generate(input_ids=ids, max_new_tokens=30, do_sample=False)[0][ids.shape[1] if decodes else 0 :]
         text = context.tokenizer.decode(made, skip_special_tokens=True)
         text = (text.split("\n")[0] if decodes else text).strip()
-        assert normalised_answer(text)
+        assert normalised_answer(text), "an empty text would be right by chance"
         right = {**ROW, "answers": {"text": [text], "answer_start": [0]}}
         exact, _ = squad(written(folder, [right, ROW], "validation")).evaluate(model, context)
-    assert exact.items == [1.0, 0.0]
-    assert exact.protocol == protocol
+    return exact
 
 
 def test_long_questions_are_cut_and_counted_and_short_windows_refused(tokenizer: Any, context_of: Any) -> None:

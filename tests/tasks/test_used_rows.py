@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.tasks.base import TASKS
 from harness.tasks.used_rows import UsedRows, normalised_text
 
 
@@ -43,6 +44,21 @@ def test_the_hash_is_over_content_and_order_and_rows_read_twice_count_once() -> 
     assert first == hash_of({"answer": ["x", "y"], "question": ["a", "b"]}) == hash_of({"question": ["a", "b"], "answer": ["x", "y"]}, {"question": ["c"]})
     assert first != hash_of({"question": ["b", "a"], "answer": ["y", "x"]})
     assert first != hash_of({"question": ["a", "b"], "answer": ["x", "z"]})
+
+
+def test_two_tasks_of_one_name_may_read_different_rows_and_the_same_ones_count_once() -> None:
+    rows = UsedRows()
+    rows.see("training", "text", "train", {"text": ["b"]}, ["b"])
+    for reader, text in (("a.txt", "a"), ("b.txt", "b"), ("b.txt under another protocol", "b")):
+        rows.see("evaluation", "text", "test", {"text": [text]}, [text], reader=reader)
+    assert [use.trained_on for use in rows.uses() if use.role == "evaluation"] == [0, 1]
+
+
+def test_a_cell_that_refuses_leakage_is_another_than_one_that_reports_it() -> None:
+    """Else a record that was made in spite of it would stand for the cell that refuses."""
+    reports, refuses = (TASKS.get("glue/sst2").model_validate({"task": "glue/sst2"} | more).identity() for more in ({}, {"leakage": "refuse"}))
+    assert "leakage" not in reports, "cells keep their ids"
+    assert refuses["leakage"] == "refuse"
 
 
 def test_normalising_keeps_letters_and_digits_of_every_script() -> None:

@@ -19,6 +19,8 @@ from harness.tasks.base import IGNORED_LABEL, TaskContext, TrainingSet
 from harness.tasks.batches import in_batches, refuse_non_finite
 
 if TYPE_CHECKING:
+    import torch
+
     from harness.runs.cell import Life
 
 Put = Callable[[], None]
@@ -124,7 +126,8 @@ def dev_metric(life: Life, name: str) -> Metric:
 
 
 def mean_loss(model: Any, rows: TrainingSet, context: TaskContext) -> Metric:
-    """The mean of the model's own loss, over the labelled tokens of a language model's rows and over a classifier's rows.
+    """The mean of the model's own loss, over the labelled tokens of a language model's rows and over a classifier's rows. A
+    decoder's first token is context only, behind virtual tokens too.
 
     Raises Diverged for one that is not finite.
     """
@@ -135,10 +138,11 @@ def mean_loss(model: Any, rows: TrainingSet, context: TaskContext) -> Metric:
     def add(indices: list[int]) -> None:
         nonlocal total, weights
         batch = {name: values.to(model.device) for name, values in rows.collator([rows.rows[index] for index in indices]).items()}
+        weight = _predicted(batch, decodes=not model.config.is_encoder_decoder)
+        if not weight:  # a mean over nothing is no number
+            return
         loss = model(**batch).loss
         refuse_non_finite(loss)
-        labels = batch.get("labels")  # a span has its two ends in their place
-        weight = len(batch["attention_mask"]) if labels is None or labels.dim() == 1 else int((labels != IGNORED_LABEL).sum())
         total, weights = total + float(loss) * weight, weights + weight
 
     model.eval()
@@ -146,3 +150,14 @@ def mean_loss(model: Any, rows: TrainingSet, context: TaskContext) -> Metric:
         in_batches([len(row["input_ids"]) for row in rows.rows], context, add)
     value = total / weights if weights else None
     return Metric(name=LOSS, value=value, n=len(rows.rows), higher_is_better=False, split="dev", protocol="dev/loss")
+
+
+def _predicted(batch: dict[str, torch.Tensor], decodes: bool) -> int:
+    """How many tokens or rows the batch's loss is the mean over. A decoder predicts no first token, and is to predict none after
+    virtual tokens either: its label goes."""
+    labels = batch.get("labels")
+    if labels is None or labels.dim() == 1:  # a span has its two ends in their place
+        return len(batch["attention_mask"])
+    if decodes:
+        labels[:, 0] = IGNORED_LABEL
+    return int((labels != IGNORED_LABEL).sum())

@@ -5,7 +5,7 @@ Each is evaluated, and its generation timed, in phases of its own: quality, memo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -43,18 +43,20 @@ def run(life: Life, phase: Phase) -> None:
     life.result.notes.extend(f"not evaluated {form}: {reason}" for form, reason in forms.absent.items())
     if life.cell.config.scheme.after_tuning:
         _quantize(life, phase)
+    further = [form for form in forms.due if form != AS_TRAINED.form]
+    measured: list[Form] = []
     if AS_TRAINED.form in forms.due:
         _measure(life, phase, AS_TRAINED)
-    further = [form for form in forms.due if form != AS_TRAINED.form]
+        measured.append(AS_TRAINED.form)
     if not further:
         return
     try:
-        _merged_forms(life, phase, further)
+        for form in _merged_forms(life, phase, further):
+            measured.append(form)
     except Unsupported as reason:
-        evaluated = {metric.when for metric in life.result.metrics} - {"before"}
-        if not evaluated:
+        if not measured:
             raise
-        life.result.notes += [f"not evaluated {form}: {reason}" for form in further if form not in evaluated]
+        life.result.notes += [f"not evaluated {form}: {reason}" for form in further if form not in measured]
 
 
 def _quantize(life: Life, phase: Phase) -> None:
@@ -71,8 +73,8 @@ def _quantize(life: Life, phase: Phase) -> None:
     life.result.quantization = load.quantization_of(life.model, scheme, quantized)
 
 
-def _merged_forms(life: Life, phase: Phase, due: list[Form]) -> None:
-    """The forms without the method: merged, and merged and quantized again."""
+def _merged_forms(life: Life, phase: Phase, due: list[Form]) -> Iterator[Form]:
+    """Measures the forms without the method: merged, and merged and quantized again; gives each once it is measured."""
     again = REQUANTIZED.form in due
     if merge.needs_reloading(life):
         merge.release(life)
@@ -82,6 +84,7 @@ def _merged_forms(life: Life, phase: Phase, due: list[Form]) -> None:
             merged = merge.save(life, folder / "model") if again else None
         if MERGED.form in due:
             _measure(life, phase, MERGED)
+            yield MERGED.form
         if merged is not None:
             merge.release(life)
             with phase("requantize"):
@@ -89,6 +92,7 @@ def _merged_forms(life: Life, phase: Phase, due: list[Form]) -> None:
     if again:
         life.result.sizes.requantized_bytes = model_bytes(life.model)
         _measure(life, phase, REQUANTIZED)
+        yield REQUANTIZED.form
 
 
 def _measure(life: Life, phase: Phase, form: Measured) -> None:

@@ -12,6 +12,7 @@ from harness.quantization.base import StoredScheme
 from harness.records.schema import Quantization
 from harness.runs.phases import quantize
 from harness.suite.compatibility import known_trouble
+from harness.tasks.batches import declare_padding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,9 +68,9 @@ def loaded(life: Life, config: ModelConfig, scheme: Scheme, quantized: Quantized
         draw_again(model, quantized.drawn)
     if isinstance(scheme, StoredScheme) and quantized is not None:
         scheme.restore(model, quantized.weights)
-    if model.config.pad_token_id is None:  # classification on a decoder looks for the last token before the padding
-        padding = life.tokenizer.pad_token_id
-        model.config.pad_token_id = life.tokenizer.eos_token_id if padding is None else padding
+    padding = life.tokenizer.eos_token_id if life.tokenizer.pad_token_id is None else life.tokenizer.pad_token_id
+    if padding is not None and (model.config.pad_token_id is None or life.head.kind == "sequence-classification"):
+        declare_padding(model, padding)
     return model
 
 

@@ -19,6 +19,7 @@ from harness.quantization.calibration_samples import draw_samples
 from harness.quantization.job import QuantizationJob
 from harness.records.parts import PeakSource
 from harness.records.schema import QuantizationCost
+from harness.runs.cache import weights_cache
 from harness.runs.events import ResultSoFar
 from harness.runs.quantized_subject import pinned, subject_of, title_of
 
@@ -39,7 +40,7 @@ def due(life: Life) -> bool:
         return False
     key = subject_of(life, scheme).key()
     try:
-        life.quantized = QuantizedCache(life.cache).find(key)
+        life.quantized = _cache(life).find(key)
     except DamagedEntry as damage:
         life.result.notes.append(f"the quantized weights in the cache were damaged ({key}: {damage}) and were quantized anew")
     if life.quantized is None:
@@ -54,11 +55,15 @@ def run(life: Life) -> None:
     assert isinstance(scheme, StoredScheme), "due says so"
     model = pinned(life.cell.config.model)
     patience = _Patience(life)
-    life.quantized = QuantizedCache(life.cache).made(
+    life.quantized = _cache(life).made(
         title_of(model, scheme), subject_of(life, scheme), lambda folder: _quantized(life, scheme, model, folder), patience.wait
     )
     patience.end()
     life.result.notes.extend(life.quantized.notes)
+
+
+def _cache(life: Life) -> QuantizedCache:
+    return QuantizedCache(weights_cache(life.shared.folder.parent, life.cache))
 
 
 def ready(life: Life) -> Quantized:

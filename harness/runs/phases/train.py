@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
-from harness.measure.clock import StepClock, percentiles
+from harness.measure.clock import StepClock
 from harness.records.measured import Training
-from harness.runs.phases import early_stopping
+from harness.runs.phases import early_stopping, throughput
 from harness.runs.phases.early_stopping import DevCourse
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
@@ -68,7 +68,13 @@ def run(life: Life, phase: Phase) -> None:
         life.result.notes.append(f"{config.train.optim}: bitsandbytes pages nothing on a CPU; its states were kept unpaged")
     clock = StepClock(life.device, config.measure.warmup_steps)
     arguments = training_arguments(config.train, life.cell.labels.seed, life.folder, life.device)
-    watch = Watch(clock, life.context().progress, life.folder / "training.jsonl")
+    tell = life.context().progress
+
+    def progress(done: int, steps: int) -> None:
+        life.board.step(done)
+        tell(done, steps)
+
+    watch = Watch(clock, progress, life.folder / "training.jsonl")
     trainer = MeasuredTrainer(life.model, arguments, life.training_set, watch, life.method, life.head.kind)
     course = early_stopping.course(life)
     if course is not None:
@@ -92,19 +98,11 @@ def save(life: Life) -> None:
 
 
 def _summary(trainer: Any, clock: StepClock, course: DevCourse | None, notes: list[str]) -> Training:
-    """Rates are over the steps after warm-up: their tokens and samples over the time from the first to the last."""
-    missing = clock.missing()
-    if missing is not None:
-        notes.append(missing)
-    tokens, samples = trainer.tokens_by_step(), trainer.samples_by_step
+    """What the optimizer did, and how fast."""
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return Training(
         steps=trainer.state.global_step,
-        tokens=sum(tokens),
-        samples=sum(samples),
-        tokens_per_second=clock.per_second(tokens),
-        samples_per_second=clock.per_second(samples),
-        step_ms=percentiles(clock.step_ms()[clock.warmup_steps :]),
+        **throughput.of(trainer, clock, notes),
         final_loss=losses[-1] if losses else None,
         dev=course.values if course is not None else [],
         best_step=course.best_step if course is not None else None,

@@ -1,4 +1,4 @@
-"""transformers' Trainer with a clock around every optimizer step, token counts, and a stop at the first bad loss.
+"""transformers' Trainer with a clock around every optimizer step, what each step read, and a stop at the first bad loss.
 
 Its classes derive from transformers', so it imports torch when it is imported: `train` does that inside its functions.
 """
@@ -17,10 +17,13 @@ import transformers
 
 from harness.errors import Diverged, Unsupported
 from harness.measure.clock import StepClock
+from harness.measure.data_wait import DataWait
 from harness.methods.base import Method
+from harness.models.flops import Observation, TrainingFlops, observed, training_flops
 from harness.runs.phases.early_stopping import DevCourse
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
+from harness.tasks.batch_shape import BatchShape, batch_shape, real_tokens
 
 if TYPE_CHECKING:
     from harness.runs.phases.forms import Phase
@@ -50,8 +53,21 @@ def training_arguments(train: TrainSettings, seed: int, folder: Path, device: st
     )
 
 
+class _TimedLoader(torch.utils.data.DataLoader):
+    """A DataLoader whose batches are waited for by the clock's reckoning."""
+
+    waits: DataWait
+
+    def __iter__(self) -> Any:
+        return self.waits.timed(super().__iter__)
+
+
 class MeasuredTrainer(transformers.Trainer):
-    """A Trainer that counts the tokens and samples of every optimizer step, and lets the method have its say."""
+    """A Trainer that tells what every optimizer step read and waited for, and lets the method have its say.
+
+    samples_by_step: rows; shapes_by_step: of its batches; waits: for data; flops: of training, found out with the first batch,
+    None before that and where torch compiles the model.
+    """
 
     optimizer: torch.optim.Optimizer | None  # transformers declares no types for these
     model_accepts_loss_kwargs: bool
@@ -73,22 +89,44 @@ class MeasuredTrainer(transformers.Trainer):
         self.remove_callback(transformers.PrinterCallback)
         self.add_callback(_AfterStep(model, method))
         self._method = method
+        self._encoder_decoder = bool(model.config.is_encoder_decoder)
+        self._observation: Observation | None = None
         self.samples_by_step: list[int] = []
+        self.shapes_by_step: list[list[BatchShape]] = []
+        self.waits = DataWait()
+        self.flops: TrainingFlops | None = None
         self._tokens: list[torch.Tensor] = []
         watch.step_begins = self._begin_step
 
+    def get_train_dataloader(self) -> Any:
+        """transformers' own; accelerate moves batches to the device around the loader that is timed, and a copy waits for the device."""
+        loader: Any = super().get_train_dataloader()
+        inner = loader.base_dataloader
+        inner.__class__, inner.waits = _TimedLoader, self.waits
+        return loader
+
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
         """transformers' own; the count is a sum that stays on the device: reading it would make every step wait."""
-        mask = inputs["attention_mask"]
-        self._tokens[-1] = self._tokens[-1] + mask.sum()
-        self.samples_by_step[-1] += len(inputs.get("right", mask))  # a question with all its answers is one sample
-        return super().training_step(model, inputs, *rest, **named)
+        shape = batch_shape(inputs, self._encoder_decoder)
+        self._tokens[-1] = self._tokens[-1] + real_tokens(inputs, self._encoder_decoder)
+        self.samples_by_step[-1] += len(inputs.get("right", inputs["attention_mask"]))  # a question with all its answers is one sample
+        self.shapes_by_step[-1].append(shape)
+        if self.flops is not None or self.args.torch_compile:
+            return super().training_step(model, inputs, *rest, **named)
+        with observed(model) as self._observation:
+            loss = super().training_step(model, inputs, *rest, **named)
+        self.flops = training_flops(model, self._observation, shape, self._method.virtual_tokens)
+        self._observation = None
+        return loss
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
         """The method's own loss where it has one."""
         loss = self._method.loss(model, inputs)
         self.loss_is_scaled_for_ga = None if loss is None else False  # a method's loss is its batch's mean, divided by the Trainer
-        return super().compute_loss(model, inputs, *rest, **named) if loss is None else loss
+        loss = super().compute_loss(model, inputs, *rest, **named) if loss is None else loss
+        if self._observation is not None:
+            self._observation.forward_is_over()
+        return loss
 
     def create_optimizer(self, *rest: Any, **named: Any) -> torch.optim.Optimizer:
         """The optimizer over the method's own groups of parameters, where it has any."""
@@ -101,12 +139,14 @@ class MeasuredTrainer(transformers.Trainer):
         return super().create_optimizer(*rest, **named)
 
     def tokens_by_step(self) -> list[int]:
-        """Real tokens of every optimizer step, padding excluded."""
+        """Real tokens of every optimizer step, padding excluded; see harness.tasks.batch_shape."""
         return torch.stack(self._tokens).tolist() if self._tokens else []
 
     def _begin_step(self) -> None:
         self._tokens.append(torch.zeros((), dtype=torch.long, device=self.args.device))
         self.samples_by_step.append(0)
+        self.shapes_by_step.append([])
+        self.waits.step_begins()
 
 
 class _AfterStep(transformers.TrainerCallback):

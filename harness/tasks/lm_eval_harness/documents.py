@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from jinja2 import nodes
 
 
-def see_documents(tasks: dict[str, Any], limit: int | None, used: UsedRows) -> None:
-    """Notes the first `limit` documents of every task, or all, as `lm-eval:<name>` on the split that lm-eval evaluates."""
+def see_documents(tasks: dict[str, Any], limit: int | None, used: UsedRows, reader: str = "") -> None:
+    """Notes the first `limit` documents of every task, or all, as `lm-eval:<name>` on the split that lm-eval evaluates. reader: see
+    UsedRows."""
     for name, task in tasks.items():
         documents = list(islice(task.eval_docs, limit))
         columns = {key: [document.get(key) for document in documents] for key in documents[0]} if isinstance(documents[0], dict) else {"document": documents}
         asks = _question_of(task)
-        used.see("evaluation", f"lm-eval:{name}", split_of(task), columns, [asks(document) for document in documents])
+        used.see("evaluation", f"lm-eval:{name}", split_of(task), columns, [asks(document) for document in documents], reader=reader)
 
 
 def split_of(task: Any) -> str:

@@ -12,7 +12,7 @@ from harness.fields import identity, later
 from harness.needs import ModelFacts
 from harness.records.schema import Metric
 from harness.tasks.base import Head, TaskContext, TrainingSet
-from harness.tasks.batches import padding_collator
+from harness.tasks.batches import first_token, padding_collator
 from harness.tasks.benchmark import BenchmarkTask, metric
 from harness.tasks.perplexity import readings, windows
 from harness.tasks.perplexity.documents import Document, as_they_are
@@ -127,7 +127,7 @@ class PerplexityTask(BenchmarkTask):
     def _seen(self, role: Literal["training", "evaluation"], split: str, rows: Rows, context: TaskContext) -> Rows:
         if not any(text.strip() for text in self._texts(rows)):
             raise DataError(f"{rows.place}: split {split} has no text: its {len(rows)} rows are blank")
-        context.used.see(role, self.task, split, rows.columns, map(self.input_text, rows), rows.revision)
+        self.see(role, split, rows, context)
         return rows
 
     def _texts(self, rows: Rows) -> list[str]:
@@ -185,11 +185,8 @@ def tokens_of(text: str, context: TaskContext, **how: Any) -> Array:
 def prefix_token(context: TaskContext) -> int:
     """The token that a document's first one is predicted from: lm-eval's `prefix_token_id`. Raises Unsupported for a tokenizer that
     has neither a beginning nor an end of text."""
-    tokenizer = context.tokenizer
-    token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if token is None:
-        raise Unsupported("the protocol lm-eval predicts a document's first token from the tokenizer's beginning- or end-of-text token, and this tokenizer has neither; use gptq or strided")
-    return int(token)
+    neither = "the protocol lm-eval predicts a document's first token from the tokenizer's beginning- or end-of-text token, and this tokenizer has neither; use gptq or strided"
+    return first_token(context.tokenizer, neither)
 
 
 def _document_tokens(text: str, prefix: int, context: TaskContext) -> Array:

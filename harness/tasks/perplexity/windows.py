@@ -41,7 +41,7 @@ def separate(tokens: Array, length: int, what: str) -> list[Window]:
 
 def sliding(tokens: Array, length: int, stride: int, what: str) -> list[Window]:
     """Windows that begin every `stride` tokens; of each only the tokens that no window before it had are scored, and never a window's
-    first, which has nothing before it. Raises DataError for a text of fewer than two tokens.
+    first, which has nothing before it. So a last window of a single token is none. Raises DataError for a text of fewer than two tokens.
 
     Source: transformers' documentation, "Perplexity of fixed-length models".
     """
@@ -51,7 +51,8 @@ def sliding(tokens: Array, length: int, stride: int, what: str) -> list[Window]:
     seen = 0
     for begin in range(0, len(tokens), stride):
         end = min(begin + length, len(tokens))
-        windows.append(Window(tokens[begin:end], tokens[begin + 1 : end], min(end - seen, end - begin - 1)))
+        if scored := min(end - seen, end - begin - 1):
+            windows.append(Window(tokens[begin:end], tokens[begin + 1 : end], scored))
         seen = end
         if end == len(tokens):
             break

@@ -1,0 +1,67 @@
+"""Which device NVML is asked about: the one that CUDA calls 0 in this environment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from harness.measure.nvml_driver import Driver
+
+
+@dataclass(frozen=True)
+class Device:
+    """NVML's handle of a device. mig: it is an instance of a GPU that is divided."""
+
+    handle: Any
+    mig: bool = False
+
+
+def visible_device(driver: Driver, variable: str | None) -> Device | None:
+    """The first device that CUDA_VISIBLE_DEVICES leaves (ordinals, GPU-/MIG- UUIDs and their abbreviations); None when none is left.
+
+    variable: its value, None where it is not set. Raises what pynvml raises.
+    """
+    first = "0" if variable is None else variable.split(",")[0].strip()
+    if first.startswith("MIG-"):
+        return Device(driver.call("nvmlDeviceGetHandleByUUID", first), mig=True)
+    handle = _by_uuid(driver, first) if first.startswith("GPU-") else _by_ordinal(driver, first)
+    if handle is None:
+        return None
+    instance = _first_mig_device(driver, handle)
+    return Device(handle) if instance is None else Device(instance, mig=True)
+
+
+def _by_ordinal(driver: Driver, text: str) -> Any | None:
+    ordinal = re.match(r"\+?(\d+)", text)
+    if ordinal is None or int(ordinal[1]) >= driver.call("nvmlDeviceGetCount"):
+        return None
+    return driver.call("nvmlDeviceGetHandleByIndex", int(ordinal[1]))
+
+
+def _by_uuid(driver: Driver, prefix: str) -> Any | None:
+    """The device whose UUID begins with `prefix`: CUDA lets the variable abbreviate UUIDs."""
+    for index in range(driver.call("nvmlDeviceGetCount")):
+        handle = driver.call("nvmlDeviceGetHandleByIndex", index)
+        uuid = driver.call("nvmlDeviceGetUUID", handle)
+        if (uuid.decode() if isinstance(uuid, bytes) else uuid).startswith(prefix):
+            return handle
+    return None
+
+
+def _first_mig_device(driver: Driver, handle: Any) -> Any | None:
+    """The first MIG device of a GPU that is divided: CUDA then sees that one and not the GPU. None undivided."""
+    import pynvml
+
+    try:
+        current, _ = driver.call("nvmlDeviceGetMigMode", handle)
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
+        return None
+    if current != pynvml.NVML_DEVICE_MIG_ENABLE:
+        return None
+    for index in range(driver.call("nvmlDeviceGetMaxMigDeviceCount", handle)):
+        try:
+            return driver.call("nvmlDeviceGetMigDeviceHandleByIndex", handle, index)
+        except pynvml.NVMLError_NotFound:
+            continue
+    return None

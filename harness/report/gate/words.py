@@ -1,0 +1,55 @@
+"""What all forms of a comparison say in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.analysis.gate.compare import Comparison
+
+
+def verdict_line(found: Comparison) -> str:
+    """The answer in one line: `REGRESSION: 6 of 18 cells are worse than nightly: ...`."""
+    if found.verdict == "not comparable":
+        return f"NOT COMPARABLE: {found.obstacles[0].sentence}" + _more(len(found.obstacles) - 1, "reason")
+    cells = len(found.pairs) + sum(event.kind in ("vanished", "unreadable") for event in found.events)
+    if found.verdict == "nothing worse":
+        return f"OK: nothing is worse in {cells} cells, {len(found.changes)} numbers"
+    count = len(found.regressed)
+    return f"REGRESSION: {count} of {cells} cells {'is' if count == 1 else 'are'} worse: {', '.join(_kinds(found))}"
+
+
+def _kinds(found: Comparison) -> Iterator[str]:
+    """What is worse, by kind, each with the number of cells."""
+    kinds: dict[str, set[str]] = {}
+    for event in found.regressions:
+        kinds.setdefault(event.kind, set()).add(event.cell)
+    for change in found.worse:
+        kinds.setdefault(change.number.quantity.label, set()).update(change.cells)
+    yield from (f"{kind} ({len(cells)})" for kind, cells in kinds.items())
+
+
+def notices(found: Comparison) -> Iterator[str]:
+    """What a person should know that fails nothing."""
+    for obstacle in found.obstacles if found.verdict != "not comparable" else ():
+        yield f"Compared in spite of this ({obstacle.kind}): {obstacle.sentence}"
+    if found.right.suite is None and found.right.suite_problem and found.left.suite is None:
+        yield f"The gate's defaults hold, not the suite's own: {found.right.name} has no suite.yaml that can be read"
+    undecided = [change for change in found.of("undecided") if change.worse]
+    if undecided:
+        largest = max(undecided, key=lambda change: abs(change.relative or 0.0))
+        counts = "and fail the gate" if found.gate.undecided == "fail" else "and fail nothing"
+        yield (
+            f"{len(undecided)} numbers are worse by more than their tolerance {counts}, because their noise is not known, such as "
+            f"{largest.place}: {largest.sentence}; harness noise measures it, and a baseline saved from its run keeps it"
+        )
+    for event in found.events:
+        if not event.regression:
+            yield f"{event.place}: {event.sentence}"
+    for change in found.of("changed"):
+        yield f"{change.place}: {change.sentence}"
+    if found.new:
+        yield f"{len(found.new)} cells are new and compare with nothing, such as {found.new[0].name()}"
+
+
+def _more(count: int, what: str) -> str:
+    return f" (and {count} more {what}{'s' if count > 1 else ''})" if count else ""

@@ -1,0 +1,116 @@
+"""Why a run is worse: suspects ranked by the cells that they touch, phases that moved, and commands to find out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate_factory import MIB, cell, compared, environment, six
+
+from harness.analysis.gate.bisect import bisection
+from harness.analysis.gate.compare import Comparison
+from harness.errors import RequestError
+from harness.records.measured import OtherProcesses
+from harness.records.schema import DataUse, Git, Record
+
+OLD = {"torch": "2.13.0", "peft": "0.21.2", "bitsandbytes": "0.49"}
+NEW = OLD | {"bitsandbytes": "0.50"}
+
+
+def slower_with_bnb(scheme: str, method: str) -> dict[str, Any]:
+    return {"accuracy": 0.7} if scheme == "bnb-nf4" else {}
+
+
+def said(found: Comparison) -> list[str]:
+    return [suspect.sentence for suspect in found.suspects]
+
+
+def with_versions(records: Sequence[Record], packages: dict[str, str], **fields: Any) -> list[Record]:
+    return [each.model_copy(update={"environment": environment(packages=packages, **fields)}) for each in records]
+
+
+def test_a_library_whose_cells_and_no_others_regressed_is_the_first_suspect(tmp_path: Path) -> None:
+    both = NEW | {"torch": "2.14.0"}
+    found = compared(tmp_path, with_versions(six(), OLD), with_versions(six(slower_with_bnb), both, driver="575"))
+    assert said(found)[0] == "bitsandbytes 0.49 → 0.50: all 3 cells with bnb-* or its optimizers regressed, none of the 3 others"
+    assert any(sentence == "torch 2.13.0 → 2.14.0: every cell uses it; 3 of 6 cells regressed" for sentence in said(found))
+
+
+def test_a_library_that_no_regressed_cell_uses_is_no_suspect(tmp_path: Path) -> None:
+    found = compared(tmp_path, with_versions(six(), OLD), with_versions(six(lambda scheme, method: {"accuracy": 0.7} if scheme == "none" else {}), NEW))
+    assert not any("bitsandbytes" in sentence for sentence in said(found))
+    assert [fact.name for fact in found.moved] == ["bitsandbytes"]
+
+
+def test_where_nothing_recorded_changed_what_the_cells_share_is_named(tmp_path: Path) -> None:
+    found = compared(tmp_path, six(), six(slower_with_bnb))
+    assert said(found) == ["something that only quantization bnb-nf4 uses: all 3 cells with quantization bnb-nf4 regressed, none of the 3 others"]
+
+
+def test_a_change_of_commit_is_named_as_a_range(tmp_path: Path) -> None:
+    def at(commit: str, **fields: Any) -> list[Record]:
+        return with_versions(six(**fields), OLD, git=Git(commit=commit * 40, dirty=False))
+
+    found = compared(tmp_path, at("a"), at("b", accuracy=0.5))
+    assert str(found.moved[0]) == "commit aaaaaaaaaa..bbbbbbbbbb"
+    assert said(found)[0].endswith("every cell uses it; all 6 cells regressed")
+    assert f"git bisect start {'b' * 10} {'a' * 10}" in bisection(found, "base", "suite.yaml").other
+
+
+def test_clocks_that_were_slowed_and_company_on_the_card_are_suspects(tmp_path: Path) -> None:
+    worse = six(slower_with_bnb)
+    for each in worse:
+        if each.cell.quantization == "bnb-nf4":
+            each.timing.throttled = {"train": ["hardware thermal slowdown"]}
+            each.memory.others = OtherProcesses(peak_bytes=MIB, processes=1)
+    found = compared(tmp_path, six(), worse)
+    assert said(found)[0].startswith("the GPU slowed its clocks (hardware thermal slowdown), not so in the baseline: all 3 cells")
+    assert any("other processes were on the GPU" in sentence for sentence in said(found))
+
+
+def test_other_data_behind_the_same_definition_is_a_suspect(tmp_path: Path) -> None:
+    def reading(sha: str, accuracy: float) -> list[Record]:
+        use = DataUse(role="training", task="rte", split="train", rows=100, sha256=sha)
+        return [each.model_copy(update={"data": [use]}) if each.cell.method == "lora" else each for each in six(lambda scheme, method: {"accuracy": accuracy} if method == "lora" else {})]
+
+    found = compared(tmp_path, reading("a", 0.9), reading("b", 0.7))
+    assert said(found)[0].startswith("the data changed behind an unchanged definition: all 2 cells that it happened to regressed, none of the 4 others")
+
+
+def test_the_phase_that_moved_is_named_with_what_it_took(tmp_path: Path) -> None:
+    found = compared(tmp_path, [cell(accuracy=0.9)], [cell(accuracy=0.7, seconds=15.0)])
+    assert [move.sentence for move in found.phases] == ["train +50 % time (10.00 s → 15.00 s, one cell)"]
+
+
+def test_nothing_worse_has_no_suspects(tmp_path: Path) -> None:
+    assert not compared(tmp_path, with_versions(six(), OLD), with_versions(six(), NEW)).suspects
+
+
+def test_bisecting_moves_one_package_back_at_a_time_on_the_quickest_regressed_cell(tmp_path: Path) -> None:
+    def worse(scheme: str, method: str) -> dict[str, Any]:
+        return slower_with_bnb(scheme, method) | {"seconds": 3.0 if method == "ia3" else 9.0}
+
+    new = NEW | {"hqq": "0.3"}
+    found = bisection(compared(tmp_path, with_versions(six(lambda scheme, method: {"seconds": 3.0 if method == "ia3" else 9.0}), OLD), with_versions(six(worse), new)), "nightly", "now/suite.yaml")
+    assert (found.cell.axes["quantization"], found.cell.axes["method"]) == ("bnb-nf4", "ia3")
+    assert [trial.package.name for trial in found.trials] == ["bitsandbytes", "hqq"]  # what the cell uses comes first
+    assert found.trials[0].commands == (
+        "python -m venv bisect/bitsandbytes-0.49",
+        "bisect/bitsandbytes-0.49/bin/python -m pip install -r bisect-tonight.txt",
+        "bisect/bitsandbytes-0.49/bin/python -m pip install --no-deps -e .",
+        "bisect/bitsandbytes-0.49/bin/python -m pip install bitsandbytes==0.49",
+        f"bisect/bitsandbytes-0.49/bin/python -m harness run now/suite.yaml --only {found.cell.record.cell.id} --device cpu --out bisect/bitsandbytes-0.49/run",
+        "bisect/bitsandbytes-0.49/bin/python -m harness compare nightly bisect/bitsandbytes-0.49/run --allow-different unfinished",
+    )
+    assert "pip uninstall -y hqq" in found.trials[1].commands[3]
+
+
+def test_there_is_nothing_to_bisect_where_nothing_regressed_or_nothing_changed(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="nothing to bisect"):
+        bisection(compared(tmp_path / "a", six(), six()), "x", "y")
+    with pytest.raises(RequestError, match="nothing to move back"):
+        bisection(compared(tmp_path / "b", six(), six(accuracy=0.5)), "x", "y")
+    with pytest.raises(RequestError, match="not comparable"):
+        bisection(compared(tmp_path / "c", six(), six(environment=environment(cpu="Other CPU"))), "x", "y")

@@ -1,0 +1,114 @@
+"""PEFT's method comparison: our files have the keys of a real one, and real ones become references.
+
+peft_result.json is deft--llama-3.2-3B-rank32.json of huggingface/peft at 0d4d8485 with fewer of its metrics and configuration fields.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from record_factory import metric, record, write_run
+
+from harness.analysis.reference_files import read_reference
+from harness.analysis.run import read_run
+from harness.errors import DataError, RequestError
+from harness.interop.base import EXPORTS, Asked
+from harness.interop.reference import import_results
+from harness.records.measured import Memory, PhaseMemory
+from harness.records.schema import Record
+
+REAL = Path(__file__).with_name("peft_result.json")
+TRAIN = {"max_length": 768, "per_device_train_batch_size": 4, "optim": "adamw_torch", "learning_rate": 1e-4, "lr_scheduler_type": "cosine"}
+
+
+def tuned(**fields: Any) -> Record:
+    memory = Memory(phases={"train": PhaseMemory(torch_reserved=2000), "evaluate": PhaseMemory(torch_reserved=3000)})
+    return record(metrics=[metric(value=0.25), metric(value=0.1, when="before")], task="gsm8k", config={"train": TRAIN}, memory=memory, **fields)
+
+
+def export(tmp_path: Path, *records: Record) -> tuple[list[Any], list[str]]:
+    done = EXPORTS.get("peft-method-comparison")().write(read_run(write_run(tmp_path / "run", records)), tmp_path / "out")
+    return [json.loads(path.read_text(encoding="utf-8")) for path in done.paths], done.left_out
+
+
+def keys(value: Any) -> Any:
+    """The keys of nested objects, without those of configurations that differ by method."""
+    return {name: keys(inner) for name, inner in value.items()} if isinstance(value, dict) else None
+
+
+def test_our_files_have_the_keys_that_pefts_own_reader_takes(tmp_path: Path) -> None:
+    (ours,), _ = export(tmp_path, tuned())
+    real = json.loads(REAL.read_text(encoding="utf-8"))
+    for part in ("run_info", "train_info", "meta_info"):
+        assert keys(ours[part]).keys() == keys(real[part]).keys()
+    assert ours["run_info"]["train_config"].keys() == real["run_info"]["train_config"].keys()
+    assert ours["meta_info"]["package_info"].keys() == real["meta_info"]["package_info"].keys()
+    assert ours["train_info"]["metrics"][-1].keys() == real["train_info"]["metrics"][-1].keys() - {"forgetting"}
+
+
+def test_numbers_are_those_of_the_record_and_unmeasured_ones_null(tmp_path: Path) -> None:
+    (ours,), _ = export(tmp_path, tuned())
+    train = ours["train_info"]
+    assert (train["metrics"][-1]["test accuracy"], train["metrics"][-1]["step"], train["accelerator_memory_max"]) == (0.25, 30, 3000)
+    assert (train["accelerator_memory_reserved_avg"], train["accelerator_memory_reserved_99th"]) == (None, None)
+    assert (ours["run_info"]["train_config"]["batch_size"], ours["run_info"]["train_config"]["eval_steps"]) == (4, None)
+    assert ours["run_info"]["peft_config"]["peft_type"] == "LORA"
+
+
+def test_the_mean_of_reserved_memory_is_of_the_training_samples(tmp_path: Path) -> None:
+    one = tuned()
+    run = write_run(tmp_path / "run", [one])
+    folder = run / "cells" / one.cell.id
+    (folder / "adapter").mkdir(parents=True)
+    (folder / "adapter" / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}', encoding="utf-8")
+    samples = {"step": [None, 0, 1, 2, None], "torch_reserved": [500_000, 900_000, 1000, 3000, 700_000]}
+    pandas.DataFrame(samples, dtype="Int64").to_parquet(folder / "telemetry.parquet")
+    done = EXPORTS.get("peft-method-comparison")().write(read_run(run), tmp_path / "out")
+    found = json.loads(done.paths[0].read_text(encoding="utf-8"))
+    assert found["train_info"]["accelerator_memory_reserved_avg"] == 2000
+    assert found["run_info"]["peft_config"] == {"peft_type": "LORA", "r": 8}
+
+
+def test_full_tuning_has_no_peft_config_and_untuned_or_dead_cells_are_left_out_by_name(tmp_path: Path) -> None:
+    found, left_out = export(tmp_path, tuned(method="full"), tuned(method="none", training=None), tuned(method="ia3", status="oom"))
+    assert [each["run_info"]["peft_config"] for each in found] == [None]
+    assert left_out == ["tiny / none / none / gsm8k / seed 0 has no training", "tiny / none / ia3 / gsm8k / seed 0 ended oom"]
+
+
+def test_a_real_result_becomes_a_reference_row(tmp_path: Path) -> None:
+    path, left_out = import_results([REAL], "nightly", tmp_path, Asked())
+    (row,) = read_reference(path).tables[0].rows
+    assert (row.model, row.scheme, row.method, row.task) == ("llama-3.2-3b", "none", "peft", "gsm8k")
+    assert row.values["accuracy"] == 0.48218347232752085
+    assert row.values["torch_reserved_max_bytes"] == 23620222976
+    assert (row.values["forgetting"], left_out) == (0.0630418062210083, [])
+
+
+def test_our_own_export_can_be_imported_again(tmp_path: Path) -> None:
+    export(tmp_path, tuned())
+    path, _ = import_results([tmp_path / "out"], "mine", tmp_path, Asked())
+    assert read_reference(path).tables[0].rows[0].values["accuracy"] == 0.25
+
+
+def test_older_files_say_cuda_and_are_read(tmp_path: Path) -> None:
+    old = json.loads(REAL.read_text(encoding="utf-8"))
+    old["train_info"]["cuda_memory_max"] = old["train_info"].pop("accelerator_memory_max")
+    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    path, _ = import_results([tmp_path / "old.json"], "old", tmp_path, Asked())
+    assert read_reference(path).tables[0].rows[0].values["torch_reserved_max_bytes"] == 23620222976
+
+
+def test_a_failed_result_is_left_out_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    values = json.loads(REAL.read_text(encoding="utf-8"))
+    failed = values | {"train_info": values["train_info"] | {"status": "failed"}}
+    (tmp_path / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
+    with pytest.raises(RequestError, match=r"failed\.json: status failed"):
+        import_results([tmp_path / "failed.json"], "none", tmp_path, Asked())
+    damaged = values | {"train_info": {"status": "success", "metrics": []}}
+    (tmp_path / "damaged.json").write_text(json.dumps(damaged), encoding="utf-8")
+    with pytest.raises(DataError, match=r"damaged\.json"):
+        import_results([tmp_path / "damaged.json"], "none", tmp_path, Asked())
