@@ -29,4 +29,5 @@ def added_words(run: Path, file: Path) -> str:
     from harness.analysis.over_time import add_run
 
     done = add_run(run, file)
-    return f"history: {done.added} records added to {file}" + (f", {done.known} were there already" if done.known else "")
+    known = f", {done.known} {'was' if done.known == 1 else 'were'} there already" if done.known else ""
+    return f"history: {done.added} record{'' if done.added == 1 else 's'} added to {file}{known}"

@@ -21,6 +21,7 @@ from harness.records.store import write_atomically
 
 PACKAGES = ("transformers", "peft", "datasets", "bitsandbytes", "torch")
 SUCCESS = "success"
+PEFTS_DATA = {"metamath", "gsm8k"}
 URL = "https://github.com/huggingface/peft/tree/main/method_comparison"
 SCHEMES: Mapping[str, str] = {"int8": "bnb-int8", "int4": "bnb-fp4"}  # BitsAndBytesConfig(load_in_4bit=True) alone is FP4
 OWN_METHODS: Mapping[str, str] = {  # PEFT type -> method; the others are reached through `peft`
@@ -152,13 +153,24 @@ def _train_info(row: Row, run: Path) -> dict[str, Any]:
 
 
 def _reserved_while_training(telemetry: Path) -> tuple[int | None, int | None]:
-    """Mean and 99th percentile of what torch reserved at the samples between the first optimizer step and the last; None where none were taken."""
+    """Mean and 99th percentile of what torch reserved at the samples between the first optimizer step and the last; None where none were taken.
+
+    Raises DataError for a file that is damaged.
+    """
     if not telemetry.is_file():
         return None, None
     import numpy
     import pandas
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
 
-    found = pandas.read_parquet(telemetry, columns=["step", "torch_reserved"]).dropna()
+    columns = ["step", "torch_reserved"]
+    try:
+        if not set(columns) <= set(read_schema(telemetry).names):  # written before these were sampled
+            return None, None
+        found = pandas.read_parquet(telemetry, columns=columns).dropna()
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{telemetry} is damaged: {error}") from error
     reserved = found.loc[found["step"] > 0, "torch_reserved"].to_numpy()
     return (None, None) if not reserved.size else (int(reserved.mean()), int(numpy.percentile(reserved, 99)))
 
@@ -173,13 +185,30 @@ class MethodComparisonImport(Import):
 
     def read(self, found: Sequence[tuple[Path, Any]], asked: Asked) -> Imported:
         """Raises DataError for a file that lacks what PEFT's own reader takes for granted."""
-        left_out = [f"{path.name}: status {values['train_info'].get('status')}" for path, values in found if values["train_info"].get("status") != SUCCESS]
-        done = [(path, values) for path, values in found if values["train_info"].get("status") == SUCCESS]
+        reasons = [_unusable(values) for _, values in found]
+        left_out = [f"{path.name}: {reason}" for (path, _), reason in zip(found, reasons, strict=True) if reason]
+        done = [each for each, reason in zip(found, reasons, strict=True) if reason is None]
         rows = [_row(path, values, asked) for path, values in done]
         years = [datetime.fromisoformat(values["run_info"]["created_at"]).year for _, values in done]
         caption = "Accuracy on the test split after tuning, with memory, time and sizes; one run each"
-        protocol = "gsm8k/peft-metamath: accuracy of PEFT's method comparison; memory is what torch reserved over the whole process; seconds are of the whole training, evaluations included"
-        return Imported("PEFT's method comparison", URL, max(years, default=0), caption, protocol, rows, left_out)
+        return Imported("PEFT's method comparison", URL, max(years, default=0), caption, None, rows, left_out)
+
+
+def _unusable(values: Mapping[str, Any]) -> str | None:
+    """Why a file gives no row, or None."""
+    if values["train_info"].get("status") != SUCCESS:
+        return f"status {values['train_info'].get('status')}"
+    data = list(values["meta_info"].get("dataset_info") or ())
+    return None if set(data) == PEFTS_DATA or len(data) == 1 else f"its data sets do not say what it was evaluated on: {', '.join(data) or 'none'}"
+
+
+def _placed(values: Mapping[str, Any]) -> dict[str, str]:
+    """Task, training data and protocol: PEFT's own pair of data sets, or the one task of a file that `harness export` wrote."""
+    data = list(values["meta_info"]["dataset_info"])
+    memory = "memory is what torch reserved in the whole process"
+    if set(data) == PEFTS_DATA:
+        return {"task": "gsm8k", "train": "metamathqa", "protocol": f"gsm8k/peft-metamath; {memory}; seconds are of the whole training, evaluations included"}
+    return {"task": data[0], "protocol": f"{data[0]}, accuracy in the form of PEFT's method comparison; {memory}"}
 
 
 def _row(path: Path, values: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
@@ -194,7 +223,7 @@ def _row(path: Path, values: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
         return {
             "model": str(config["model_id"]).rpartition("/")[2].lower(),
             "scheme": asked.scheme or SCHEMES.get(config["dtype"], "none"),
-            "method": method, "task": "gsm8k", "train": "metamathqa", "experiment": run_info["experiment_name"],
+            "method": method, **_placed(values), "experiment": run_info["experiment_name"],
             **({"peft_type": kind} if method == "peft" else {}), **stated,
             "values": {name: number for name, number in numbers.items() if number is not None}, "verified": True,
         }  # fmt: skip

@@ -38,8 +38,8 @@ def _write_run(row: Row, run: Run, out: Path) -> Path:
     cell = row.record.cell
     config = {"cell": dict(row.axes), **cell.config, "environment": facts_of(row.record.environment)}
     offline = wandb.init(
-        mode="offline", dir=str(out), project=run.name, group=run.path.resolve().name, name=row.name(), id=cell.id, config=config,
-        reinit="finish_previous", settings=wandb.Settings(silent=True, save_code=False, disable_git=True),
+        mode="offline", dir=str(out), project=run.name, group=run.path.resolve().name, name=row.name(), id=f"{cell.id}-{row.record.started:%Y%m%d%H%M%S}", config=config,
+        settings=wandb.Settings(silent=True, save_code=False, disable_git=True),
     )  # fmt: skip
     offline.summary.update({key: reading.value for key, reading in row.readings.items() if reading.value is not None})
     folder = Path(offline.dir).parent

@@ -97,10 +97,11 @@ def facts_of(environment: Environment) -> dict[str, str]:
 
 
 def check_history(file: Path) -> None:
-    """Raises DataError where the file is there and is no history that this harness reads; what is not there yet can be made."""
+    """Raises DataError where the file is there and is no history that this harness reads; what is not there yet, or empty, can be made."""
     if file.exists():
         with _opened(file) as connection:
-            _check(connection, file)
+            if not _is_empty(connection):
+                _check(connection, file)
 
 
 def append(file: Path, entries: Iterable[Entry]) -> Appended:

@@ -10,6 +10,7 @@ from harness.report.figure import COLOURS, Figure
 
 SIZE = (6.4, 3.2)  # inches
 GIB = 2**30
+NARROW = 0.05  # share of the axis below which a band is not named
 
 
 def line_figure(chart: LineChart) -> Figure:
@@ -24,7 +25,8 @@ def _draw(chart: LineChart) -> Any:
     axes = canvas.add_subplot()
     for at, band in enumerate(chart.bands):
         axes.axvspan(band.start, band.end, color="#7F7F7F", alpha=0.16 if at % 2 else 0.07, linewidth=0)
-        axes.text((band.start + band.end) / 2, 1.01, band.name, transform=axes.get_xaxis_transform(), ha="center", fontsize=7, clip_on=True)
+        if band.end - band.start > NARROW * (chart.bands[-1].end - chart.bands[0].start):  # a name would run into its neighbours'
+            axes.text((band.start + band.end) / 2, 1.01, band.name, transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
     size, unit = (GIB, "GiB") if chart.y_label == "bytes" else (1, chart.y_label)
     for at, line in enumerate(chart.lines):
         axes.plot(line.xs, [y / size for y in line.ys], label=line.name, color=COLOURS[at % len(COLOURS)], linewidth=1.2, linestyle="-" if at < len(COLOURS) else "--")

@@ -22,7 +22,7 @@ _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 #: Of these only their causes are judged, or they say more of the machine's neighbours than of the cell. A pattern of one's own judges them.
 NOT_JUDGED = (
     "*:*", "*.p90", "*.p99", "*_overhead", "timing.total", "*.load", "*.attach", "*.check", "*.probe", "*.evaluate_dev", "*.merge", "*.requantize",
-    "memory.*_outside_torch", "memory.*_fragmentation", "training.data_wait*", "training.padded_tokens_per_second", "training.samples_per_second",
+    "memory.attach_peak", "memory.check_peak", "memory.probe_peak", "memory.evaluate_dev_peak", "memory.*_outside_torch", "memory.*_fragmentation", "training.data_wait*", "training.padded_tokens_per_second", "training.samples_per_second",
     "training.mfu", "energy.joules_per_*", "quantization.seconds", "quantization.peak_bytes",
 )  # fmt: skip
 

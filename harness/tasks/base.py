@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -117,6 +117,10 @@ class Task(Config):
         if self.dev_from == "budget" and dev is not None and train is not None and dev >= train:
             raise ValueError(f"max_dev_samples: {dev} of the {train} rows of max_train_samples leave none to train on")
         return self
+
+    def first_items(self, count: int) -> Self:
+        """The same evaluation of at most that many items, as quick as it gets: what the check of a frozen base compares."""
+        return self.model_copy(update={"max_eval_samples": min(count, self.max_eval_samples or count)})
 
     def head(self, model: ModelFacts) -> Head:
         """The head that this task needs on that model."""

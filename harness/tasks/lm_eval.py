@@ -54,6 +54,10 @@ class LmEval(Task):
     def head(self, model: ModelFacts) -> Head:
         return Head("seq2seq-lm" if model.kind == "encoder-decoder" else "causal-lm")
 
+    def first_items(self, count: int) -> LmEval:
+        """See Task.first_items; without standard errors, whose resampling takes longer than the items."""
+        return super().first_items(count).model_copy(update={"bootstrap_iters": 0})
+
     def with_shots(self, shots: int) -> LmEval:
         """The same task asked with that many examples."""
         return self.model_copy(update={"num_fewshot": shots})

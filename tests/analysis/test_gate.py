@@ -15,7 +15,7 @@ from harness.analysis.gate.chance import holm
 from harness.analysis.gate.compare import compare_paths
 from harness.errors import DataError, RequestError, UnknownName
 from harness.records.measured import Sizes
-from harness.records.schema import DataUse, Parameters
+from harness.records.schema import DataUse, Parameters, Quantization
 from harness.records.store import RecordStore
 
 
@@ -185,6 +185,19 @@ def test_other_rows_behind_an_unchanged_definition_are_a_regression(tmp_path: Pa
     found = compared(tmp_path, [reading("a")], [reading("b")])
     assert [event.kind for event in found.events] == ["other data"]
     assert found.exit_code == 1
+
+
+def test_weights_in_other_bits_behind_an_unchanged_definition_are_a_regression_and_another_kernel_is_told(tmp_path: Path) -> None:
+    def stored(bits: float | None, kernel: str = "Linear4bit") -> Any:
+        weights = None if bits is None else Quantization(layers=1, weights=800, bytes=round(100 * bits), bits_per_weight=bits, kernels={kernel: 1})
+        return cell(quantization="bnb-nf4").model_copy(update={"quantization": weights})
+
+    found = compared(tmp_path / "a", [stored(None)], [stored(4.5)])
+    assert [(event.kind, found.exit_code) for event in found.events] == [("other weights", 1)]
+    assert "unquantized → 4 bit in Linear4bit" in found.events[0].sentence
+    assert [event.kind for event in compared(tmp_path / "b", [stored(8.0)], [stored(4.5)]).events] == ["other weights"]
+    faster = compared(tmp_path / "c", [stored(4.5)], [stored(4.125, "Marlin4bit")])  # smaller constants, another kernel: no worse
+    assert [(event.kind, faster.exit_code) for event in faster.events] == [("stored otherwise", 0)]
 
 
 def test_another_definition_does_not_compare_and_the_fields_are_named(tmp_path: Path) -> None:

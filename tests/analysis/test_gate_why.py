@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate_factory import MIB, cell, compared, environment, six
+from gate_factory import MIB, cell, compared, environment, repeated, six
 
 from harness.analysis.gate.bisect import bisection
 from harness.analysis.gate.compare import Comparison
@@ -35,7 +35,7 @@ def test_a_library_whose_cells_and_no_others_regressed_is_the_first_suspect(tmp_
     both = NEW | {"torch": "2.14.0"}
     found = compared(tmp_path, with_versions(six(), OLD), with_versions(six(slower_with_bnb), both, driver="575"))
     assert said(found)[0] == "bitsandbytes 0.49 → 0.50: all 3 cells with bnb-* or its optimizers regressed, none of the 3 others"
-    assert any(sentence == "torch 2.13.0 → 2.14.0: every cell uses it; 3 of 6 cells regressed" for sentence in said(found))
+    assert any(sentence == "torch 2.13.0 → 2.14.0: it touches every cell; 3 of 6 cells regressed" for sentence in said(found))
 
 
 def test_a_library_that_no_regressed_cell_uses_is_no_suspect(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_change_of_commit_is_named_as_a_range(tmp_path: Path) -> None:
 
     found = compared(tmp_path, at("a"), at("b", accuracy=0.5))
     assert str(found.moved[0]) == "commit aaaaaaaaaa..bbbbbbbbbb"
-    assert said(found)[0].endswith("every cell uses it; all 6 cells regressed")
+    assert said(found)[0].endswith("it touches every cell; all 6 cells regressed")
     assert f"git bisect start {'b' * 10} {'a' * 10}" in bisection(found, "base", "suite.yaml").other
 
 
@@ -114,3 +114,11 @@ def test_there_is_nothing_to_bisect_where_nothing_regressed_or_nothing_changed(t
         bisection(compared(tmp_path / "b", six(), six(accuracy=0.5)), "x", "y")
     with pytest.raises(RequestError, match="not comparable"):
         bisection(compared(tmp_path / "c", six(), six(environment=environment(cpu="Other CPU"))), "x", "y")
+
+
+def test_a_phase_that_moved_by_no_more_than_its_noise_is_not_named(tmp_path: Path) -> None:
+    def worse(scheme: str, method: str) -> dict[str, Any]:
+        return {"accuracy": 0.7, "seconds": 11.0}
+
+    assert compared(tmp_path / "quiet", repeated(tmp_path / "a"), six(worse)).phases
+    assert not compared(tmp_path / "noisy", repeated(tmp_path / "b", time=0.3), six(worse)).phases

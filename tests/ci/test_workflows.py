@@ -85,7 +85,7 @@ def test_a_night_leaves_a_report_a_history_and_a_summary(tonight: tuple[Path, su
     folder, done = tonight
     assert done.returncode == 0, done.stdout + done.stderr
     assert {"doctor.txt", "report.md", "report.html", "report.json"} <= {path.name for path in (folder / "run").iterdir()}
-    assert "1 records added" in done.stdout
+    assert "1 record added" in done.stdout
     assert "No BASELINE is set" in (folder / "summary.md").read_text(encoding="utf-8")
 
 

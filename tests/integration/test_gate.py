@@ -87,7 +87,7 @@ def test_no_alarm_in_twenty_comparisons_of_runs_in_which_nothing_was_changed(fol
 @pytest.mark.parametrize(
     ("fault", "name"),
     [
-        ("learning-rate", "perplexity"), ("labels", "other data"), ("four-bit", "perplexity"), ("slow", "training.step_ms.p50"),
+        ("learning-rate", "perplexity"), ("labels", "other data"), ("four-bit", "other weights"), ("slow", "training.step_ms.p50"),
         ("leak", "memory.peak_vram"), ("dies", "failed"),
     ],
 )  # fmt: skip
@@ -96,5 +96,4 @@ def test_an_injected_fault_is_caught_by_name(folder: Path, base: Path, fault: st
     assert found.exit_code == 1
     assert name in caught(found)
     if fault == "four-bit":
-        assert "stored otherwise" in {event.kind for event in found.events}
         assert found.suspects[0].sentence.startswith("how weights are stored changed behind an unchanged definition")

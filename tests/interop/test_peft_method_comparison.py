@@ -19,7 +19,7 @@ from harness.errors import DataError, RequestError
 from harness.interop.base import EXPORTS, Asked
 from harness.interop.reference import import_results
 from harness.records.measured import Memory, PhaseMemory
-from harness.records.schema import Record
+from harness.records.schema import DataUse, Record
 
 REAL = Path(__file__).with_name("peft_result.json")
 TRAIN = {"max_length": 768, "per_device_train_batch_size": 4, "optim": "adamw_torch", "learning_rate": 1e-4, "lr_scheduler_type": "cosine"}
@@ -27,7 +27,8 @@ TRAIN = {"max_length": 768, "per_device_train_batch_size": 4, "optim": "adamw_to
 
 def tuned(**fields: Any) -> Record:
     memory = Memory(phases={"train": PhaseMemory(torch_reserved=2000), "evaluate": PhaseMemory(torch_reserved=3000)})
-    return record(metrics=[metric(value=0.25), metric(value=0.1, when="before")], task="gsm8k", config={"train": TRAIN}, memory=memory, **fields)
+    data = [DataUse(role=role, task="glue/rte", split="train", rows=240, sha256="0") for role in ("training", "evaluation")]
+    return record(metrics=[metric(value=0.25), metric(value=0.1, when="before")], config={"train": TRAIN}, memory=memory, **fields).model_copy(update={"data": data})
 
 
 def export(tmp_path: Path, *records: Record) -> tuple[list[Any], list[str]]:
@@ -73,10 +74,23 @@ def test_the_mean_of_reserved_memory_is_of_the_training_samples(tmp_path: Path) 
     assert found["run_info"]["peft_config"] == {"peft_type": "LORA", "r": 8}
 
 
+def test_telemetry_without_torch_gives_no_mean_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    one = tuned()
+    run = write_run(tmp_path / "run", [one])
+    file = run / "cells" / one.cell.id / "telemetry.parquet"
+    file.parent.mkdir(parents=True)
+    pandas.DataFrame({"at": [0.0], "host_rss": [1]}).to_parquet(file)
+    done = EXPORTS.get("peft-method-comparison")().write(read_run(run), tmp_path / "out")
+    assert json.loads(done.paths[0].read_text(encoding="utf-8"))["train_info"]["accelerator_memory_reserved_avg"] is None
+    file.write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"telemetry\.parquet is damaged"):
+        EXPORTS.get("peft-method-comparison")().write(read_run(run), tmp_path / "out")
+
+
 def test_full_tuning_has_no_peft_config_and_untuned_or_dead_cells_are_left_out_by_name(tmp_path: Path) -> None:
     found, left_out = export(tmp_path, tuned(method="full"), tuned(method="none", training=None), tuned(method="ia3", status="oom"))
     assert [each["run_info"]["peft_config"] for each in found] == [None]
-    assert left_out == ["tiny / none / none / gsm8k / seed 0 has no training", "tiny / none / ia3 / gsm8k / seed 0 ended oom"]
+    assert left_out == ["tiny / none / none / rte / seed 0 has no training", "tiny / none / ia3 / rte / seed 0 ended oom"]
 
 
 def test_a_real_result_becomes_a_reference_row(tmp_path: Path) -> None:
@@ -91,7 +105,8 @@ def test_a_real_result_becomes_a_reference_row(tmp_path: Path) -> None:
 def test_our_own_export_can_be_imported_again(tmp_path: Path) -> None:
     export(tmp_path, tuned())
     path, _ = import_results([tmp_path / "out"], "mine", tmp_path, Asked())
-    assert read_reference(path).tables[0].rows[0].values["accuracy"] == 0.25
+    (row,) = read_reference(path).tables[0].rows
+    assert (row.task, row.method, row.values["accuracy"]) == ("glue/rte", "lora", 0.25)
 
 
 def test_older_files_say_cuda_and_are_read(tmp_path: Path) -> None:
@@ -108,6 +123,10 @@ def test_a_failed_result_is_left_out_and_a_damaged_one_is_named(tmp_path: Path) 
     (tmp_path / "failed.json").write_text(json.dumps(failed), encoding="utf-8")
     with pytest.raises(RequestError, match=r"failed\.json: status failed"):
         import_results([tmp_path / "failed.json"], "none", tmp_path, Asked())
+    elsewhere = values | {"meta_info": values["meta_info"] | {"dataset_info": {}}}
+    (tmp_path / "elsewhere.json").write_text(json.dumps(elsewhere), encoding="utf-8")
+    with pytest.raises(RequestError, match="do not say what it was evaluated on"):
+        import_results([tmp_path / "elsewhere.json"], "none", tmp_path, Asked())
     damaged = values | {"train_info": {"status": "success", "metrics": []}}
     (tmp_path / "damaged.json").write_text(json.dumps(damaged), encoding="utf-8")
     with pytest.raises(DataError, match=r"damaged\.json"):

@@ -89,9 +89,11 @@ def test_an_entry_that_cannot_be_made_leaves_the_file_as_it_was(tmp_path: Path) 
     assert len(read_points(file, "accuracy")) == 1
 
 
-def test_a_kill_in_the_middle_of_adding_costs_nothing_that_was_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nights", [0, 1])
+def test_a_kill_in_the_middle_of_adding_costs_nothing_that_was_there(tmp_path: Path, nights: int) -> None:
     file = tmp_path / "history.sqlite"
-    append(file, [entry(0)])
+    if nights:
+        append(file, [entry(0)])
     child = subprocess.Popen(
         [sys.executable, "-c", ADD_AND_HANG.format(tests=str(Path(__file__).parent), file=str(file))],
         stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(Path(__file__).parents[1])},
@@ -101,9 +103,12 @@ def test_a_kill_in_the_middle_of_adding_costs_nothing_that_was_there(tmp_path: P
     assert Path(f"{file}-journal").stat().st_size > 0, "the transaction was to be half in the file"
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert [point.run for point in read_points(file, "accuracy")] == ["night-0"]
+    check_history(file)
+    if nights:
+        assert [point.run for point in read_points(file, "accuracy")] == ["night-0"]
     assert sqlite3.connect(file).execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert append(file, [entry(1)]) == Appended(1, 0)
+    assert len(read_points(file, "accuracy")) == nights + 1
 
 
 def test_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,3 +94,11 @@ def test_a_file_is_laid_over_the_suite_s_gate() -> None:
     assert (laid.alpha, laid.undecided) == (0.02, "fail")
     assert laid.limit(quantity("accuracy")).ignore
     assert laid.limit(quantity("f1")).parsed == (1.0, False)
+
+
+def test_the_page_s_example_is_a_gate(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "s.yaml"
+    path.write_text(suite_text() + block)
+    assert load_suite(path).gate.limit(replace(quantity("latency.ttft_ms.p50"), key="latency.ttft_ms.p50:b8-p128")).parsed == (0.1, True)

@@ -105,13 +105,14 @@ def compare(left: Side, right: Side, gate: Gate, allowed: Collection[Difference]
         return Comparison(left, right, gate, "not comparable", tuple(against), new=matching.new)
     pairs = (*matching.pairs, *matching.redefined)
     judged = list(numbers(pairs, gate))
-    changes = judge(judged, NoiseOfSides(judged, left.noise, right.noise), gate)
+    noise = NoiseOfSides(judged, left.noise, right.noise)
+    changes = judge(judged, noise, gate)
     happened = events(matching, pairs, right.damaged, bool(right.waiting), gate)
     bad = {event.cell for event in happened if event.regression} | {cell for change in changes if fails(change, gate) for cell in change.cells}
     changed = moved([pair.left for pair in pairs], [pair.right for pair in pairs])
     return Comparison(
         left, right, gate, "regression" if bad else "nothing worse", tuple(against), pairs, tuple(changes), tuple(happened), matching.new, tuple(changed),
-        tuple(phase_moves(_of_cells(pairs, bad))), tuple(suspects(pairs, bad, changed, happened)),
+        tuple(phase_moves(_of_cells(pairs, bad), noise)), tuple(suspects(pairs, bad, changed, happened)),
     )  # fmt: skip
 
 

@@ -8,18 +8,18 @@ from typing import Literal
 
 from harness.analysis.columns import Row, describe
 from harness.analysis.gate.matching import Matching, Pair
-from harness.analysis.gate.numbers import finite
-from harness.errors import UnknownName
+from harness.analysis.gate.numbers import described, finite
 from harness.records.parts import Status
+from harness.records.schema import Record
 from harness.records.store import Damaged
 from harness.suite.gate import Gate
 
 Kind = Literal[
-    "out of memory", "failed", "diverged", "timeout", "unsupported", "vanished", "unreadable", "number lost", "other data", "stored otherwise",
-    "not run", "recovered", "other outcome", "cost not measured",
+    "out of memory", "failed", "diverged", "timeout", "unsupported", "vanished", "unreadable", "number lost", "other data", "other weights",
+    "stored otherwise", "not run", "recovered", "other outcome", "cost not measured",
 ]  # fmt: skip
 STATUS_KINDS: dict[Status, Kind] = {"oom": "out of memory", "failed": "failed", "diverged": "diverged", "timeout": "timeout", "unsupported": "unsupported"}
-REGRESSIONS: frozenset[Kind] = frozenset({*STATUS_KINDS.values(), "vanished", "unreadable", "number lost", "other data"})
+REGRESSIONS: frozenset[Kind] = frozenset({*STATUS_KINDS.values(), "vanished", "unreadable", "number lost", "other data", "other weights"})
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,7 @@ def _lost(pair: Pair, gate: Gate) -> Iterator[Event]:
     for key, reading in pair.left.readings.items():
         if not finite(reading) or finite(pair.right.readings.get(key)):
             continue
-        try:
-            quantity = describe(key, rows)
-        except UnknownName:
-            continue
+        quantity = described(key, rows)
         if gate.limit(quantity).ignore or (quantity.quality and pair.left.random_weights):
             continue
         found = pair.right.readings.get(key)
@@ -98,13 +95,25 @@ def _lost(pair: Pair, gate: Gate) -> Iterator[Event]:
 
 
 def _stored(pair: Pair) -> Iterator[Event]:
-    """Weights held in other layers than before although the cell asks for the same: a library does something else."""
-    before, now = (sorted(row.record.quantization.kernels) if row.record.quantization else [] for row in (pair.left, pair.right))
-    bytes_before, bytes_now = pair.left.record.sizes.model_bytes, pair.right.record.sizes.model_bytes
-    if before != now or (bytes_before and bytes_now and bytes_before != bytes_now):
-        kernels = f"{', '.join(before) or 'unquantized'} → {', '.join(now) or 'unquantized'}"
-        size = describe("sizes.model_bytes")
-        yield Event(pair.left.record.cell.id, pair.left, "stored otherwise", f"weights are stored otherwise: {kernels}, {size.show(bytes_before)} → {size.show(bytes_now)}")
+    """Weights held otherwise than before although the cell asks for the same: in other bits, which is another subject, or in other layers."""
+    ours, theirs = pair.left.record, pair.right.record
+    before, now = (_storage(record) for record in (ours, theirs))
+    bytes_before, bytes_now = ours.sizes.model_bytes, theirs.sizes.model_bytes
+    if before == now and (not bytes_before or not bytes_now or bytes_before == bytes_now):
+        return
+    kind: Kind = "stored otherwise" if before[0] == now[0] or pair.changed else "other weights"
+    size = describe("sizes.model_bytes")
+    yield Event(ours.cell.id, pair.left, kind, f"weights are stored otherwise: {_words(before)} → {_words(now)}, {size.show(bytes_before)} → {size.show(bytes_now)}")
+
+
+def _storage(record: Record) -> tuple[int | None, tuple[str, ...]]:
+    """Whole bits per weight, constants left aside (None: not quantized), and the layers' classes."""
+    stored = record.quantization
+    return (None, ()) if stored is None else (int(stored.bits_per_weight), tuple(sorted(stored.kernels)))
+
+
+def _words(storage: tuple[int | None, tuple[str, ...]]) -> str:
+    return "unquantized" if storage[0] is None else f"{storage[0]} bit in {', '.join(storage[1])}"
 
 
 def _data(pair: Pair) -> Iterator[Event]:

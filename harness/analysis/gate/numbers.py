@@ -63,13 +63,13 @@ def numbers(pairs: Sequence[Pair], gate: Gate) -> Iterator[Number]:
     quantities: dict[str, Quantity] = {}
     for group in configurations([pair for pair in pairs if pair.left.ok and pair.right.ok]):
         for key in dict.fromkeys(key for pair in group for key in pair.left.readings):
-            quantity = quantities.get(key) or quantities.setdefault(key, _described(key, rows))
+            quantity = quantities.get(key) or quantities.setdefault(key, described(key, rows))
             having = tuple(pair for pair in group if _both(pair, key) and not (quantity.quality and pair.left.random_weights))
             if having and not gate.limit(quantity).ignore:
                 yield Number(quantity, having)
 
 
-def _described(key: str, rows: Sequence[Row]) -> Quantity:
+def described(key: str, rows: Sequence[Row]) -> Quantity:
     """The quantity; one that nothing describes any more has no better way."""
     try:
         return describe(key, rows)

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from harness.analysis.columns import describe
 from harness.analysis.gate.matching import Matching, Pair
-from harness.analysis.gate.numbers import finite, same_way
+from harness.analysis.gate.numbers import described, finite, same_way
 from harness.analysis.gate.sides import Side
-from harness.errors import UnknownName
 from harness.suite.gate import Gate
 
 Difference = Literal["device", "protocol", "definition", "unfinished"]
@@ -68,7 +66,4 @@ def _protocols(pairs: Sequence[Pair], gate: Gate) -> Iterator[Obstacle]:
 
 
 def _judged(pair: Pair, key: str, gate: Gate) -> bool:
-    try:
-        return not gate.limit(describe(key, [pair.left, pair.right])).ignore
-    except UnknownName:
-        return False
+    return not gate.limit(described(key, [pair.left, pair.right])).ignore

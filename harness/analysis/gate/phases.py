@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.columns import describe
+from harness.analysis.gate.chance import NoiseOfSides
 from harness.analysis.gate.matching import Pair
-from harness.analysis.gate.numbers import finite
+from harness.analysis.gate.numbers import Number, configurations, finite
 from harness.records.parts import PHASES, PhaseName
 
 LEAST = 0.05  # a phase that moved by less is not told
+LIKELY = 0.05  # by noise alone
 MOST = 3
 
 
@@ -39,20 +41,30 @@ class PhaseMove:
         return f"{self.phase} {change} {self.what} ({quantity.show(self.before)} → {quantity.show(self.now)}, {how if self.cells > 1 else 'one cell'})"
 
 
-def phase_moves(pairs: Sequence[Pair]) -> list[PhaseMove]:
-    """The phases that moved most, of time and of memory, the largest change first; of cells that went through on both sides."""
+def phase_moves(pairs: Sequence[Pair], noise: NoiseOfSides) -> list[PhaseMove]:
+    """The phases that moved most, of time and of memory, the largest change first; of cells that went through on both sides.
+
+    A phase whose noise is known and reaches as far is left out.
+    """
     found: list[PhaseMove] = []
     for what in ("time", "memory"):
-        moves = [move for move in _moves([pair for pair in pairs if pair.left.ok and pair.right.ok], what) if abs(move.relative) >= LEAST]
+        moves = [move for move in _moves([pair for pair in pairs if pair.left.ok and pair.right.ok], noise, what) if abs(move.relative) >= LEAST]
         found += sorted(moves, key=lambda move: -abs(move.now - move.before))[:MOST]
     return found
 
 
-def _moves(pairs: Sequence[Pair], what: Literal["time", "memory"]) -> Iterator[PhaseMove]:
+def _moves(pairs: Sequence[Pair], noise: NoiseOfSides, what: Literal["time", "memory"]) -> Iterator[PhaseMove]:
     for phase in PHASES:
         key = f"timing.{phase}" if what == "time" else f"memory.{phase}_peak"
         having = [pair for pair in pairs if finite(pair.left.readings.get(key)) and finite(pair.right.readings.get(key))]
         before, now = (sum(getattr(pair, side).readings[key].value for pair in having) for side in ("left", "right"))
         share = 1 if what == "time" else max(1, len(having))
-        if before > 0:
+        if before > 0 and not _noise_reaches(having, noise, key):
             yield PhaseMove(phase, what, before / share, now / share, len(having))
+
+
+def _noise_reaches(pairs: Sequence[Pair], noise: NoiseOfSides, key: str) -> bool:
+    """Whether noise alone may be all of it, in every configuration; False where it is not known."""
+    chances = [noise.chance(Number(describe(key), group)).p for group in configurations(pairs)]
+    known = [p for p in chances if p is not None]
+    return len(known) == len(chances) and min(known) * len(known) > LIKELY

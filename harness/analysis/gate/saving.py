@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.analysis.columns import AXES, Row, describe, device_name, row
+from harness.analysis.gate.numbers import described
 from harness.analysis.run import Run, read_run
 from harness.analysis.table import MISSING, Column, Entry, Table, entries, name_columns
 from harness.analysis.tables import headline
@@ -22,6 +23,8 @@ from harness.records.baseline import (
     read_baseline,
     write_baseline,
 )
+from harness.records.noise import Repeated, RepeatedCell
+from harness.suite.gate import Gate
 from harness.suite.ids import id_trouble
 
 UNFINISHED = ("failed", "timeout")  # `harness run` tries these again
@@ -55,13 +58,20 @@ def save(folder: Path, name: str, who: str, replace: bool = False, reference: Pa
         saved = taken[0].saved
         raise RequestError(f"the baseline {name} for {devices[0]} is there already, saved by {saved.who} on {saved.when:%Y-%m-%d} from {saved.run}; --replace overwrites it")
     by = Saved(who=who, when=datetime.now(UTC).replace(microsecond=0), run=str(folder))
-    repeated = {cell.id: cell.quantities for cell in run.noise.cells} if run.noise is not None else {}
+    repeated = {cell.id: _judged(cell, run) for cell in run.noise.cells} if run.noise is not None else {}
     own = [
         BaselineCell(device=devices[0], cell=row.record.cell.id, saved=by, record=kept(row.record), repeated=repeated.get(row.record.cell.id, {}))
         for row in run.rows
     ]
     write_baseline(path, [*(cell for cell in there if cell.device not in devices), *own])
     return Kept(path, len(own), not repeated)
+
+
+def _judged(cell: RepeatedCell, run: Run) -> dict[str, Repeated]:
+    """The repeats of what the gate judges, by its defaults or the suite's own: the others would double the file."""
+    gate = run.suite.gate if run.suite is not None else Gate()
+    quantities = {key: described(key, run.rows) for key in cell.quantities}
+    return {key: found for key, found in cell.quantities.items() if not quantities[key].exact and not gate.limit(quantities[key]).ignore}
 
 
 def _check(run: Run) -> list[str]:

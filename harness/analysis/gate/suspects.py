@@ -79,8 +79,8 @@ def _versions(rows: Mapping[str, Row], bad: set[str], changed: Sequence[Moved]) 
 
 def _other_ways(rows: Mapping[str, Row], bad: set[str], happened: Sequence[Event]) -> Iterator[Suspect]:
     """Cells that read other rows, or hold their weights otherwise, though nothing in their definition says so."""
-    for kind, what in (("other data", "the data"), ("stored otherwise", "how weights are stored")):
-        touched = {event.cell for event in happened if event.kind == kind} & set(rows)
+    for kinds, what in ((("other data",), "the data"), (("other weights", "stored otherwise"), "how weights are stored")):
+        touched = {event.cell for event in happened if event.kind in kinds} & set(rows)
         yield from _suspect(f"{what} changed behind an unchanged definition", "that it happened to", touched, rows, bad)
 
 
@@ -113,7 +113,7 @@ def _suspect(what: str, words: str, touched: set[str], rows: Mapping[str, Row], 
     if not hit:
         return
     if not others:
-        yield Suspect(0.5 * hit / len(rows), f"{what}: every cell uses it; {_of(hit, len(rows))} regressed")
+        yield Suspect(0.5 * hit / len(rows), f"{what}: it touches every cell; {_of(hit, len(rows))} regressed")
         return
     missed = len(bad - touched)
     cells = f"{_of(hit, len(touched))} {words} regressed".replace("  ", " ")

@@ -11,6 +11,7 @@ from harness.report.gate.words import notices, verdict_line
 from harness.report.markdown import escape_markdown, markdown_table
 
 MOST = 12  # rows and lines of each kind: one screen
+MOST_BETTER = 4
 
 
 def gate_markdown(found: Comparison) -> str:
@@ -41,7 +42,8 @@ def _parts(found: Comparison) -> Iterator[str]:
         yield _list(told)
     better = found.of("better")
     if better:
-        yield escape_markdown(f"Better: {'; '.join(f'{change.place}: {change.sentence}' for change in better[:MOST])}{_rest(len(better))}.")
+        shown = "; ".join(f"{change.place}: {change.sentence}" for change in better[:MOST_BETTER])
+        yield escape_markdown(f"Better: {shown}{f'; and {len(better) - MOST_BETTER} more numbers' if len(better) > MOST_BETTER else ''}.")
 
 
 def _table(changes: Iterable[Change]) -> Table:
@@ -62,6 +64,3 @@ def _list(lines: Iterable[str]) -> str:
     shown = [f"- {escape_markdown(line)}" for line in lines[:MOST]]
     return "\n".join(shown + ([f"- and {len(lines) - MOST} more"] if len(lines) > MOST else []))
 
-
-def _rest(count: int) -> str:
-    return f"; and {count - MOST} more" if count > MOST else ""

@@ -12,7 +12,6 @@ from harness.errors import Unsupported
 from harness.methods.base import Method
 from harness.records.schema import CellResult, Unchanged
 from harness.runs.phases.evaluate import metrics_of
-from harness.tasks.base import Task
 from harness.tasks.used_rows import UsedRows
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ def after(life: Life) -> None:
     except Unsupported as reason:
         life.result.base = Unchanged(same=None, reason=str(reason))
         return
+    if not scores:
+        life.result.base = Unchanged(same=None, reason="nothing is evaluated")
+        return
     same = scores == life.base_scores
     life.result.base = Unchanged(same=same, metrics=len(scores))
     if not same:
@@ -60,9 +62,6 @@ def _scores(life: Life) -> Scores:
     return [
         (label, f"{metric.name} ({metric.protocol})", metric.value)
         for label, task in life.cell.config.evaluated
-        for metric in metrics_of(quiet, _first_items(task))
+        for metric in metrics_of(quiet, task.first_items(ITEMS))
     ]
 
-
-def _first_items(task: Task) -> Task:
-    return task.model_copy(update={"max_eval_samples": min(ITEMS, task.max_eval_samples or ITEMS)})
