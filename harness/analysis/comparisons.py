@@ -24,6 +24,7 @@ from harness.quantities import Quantity
 from harness.suite.schema import Claim, Given, Measured
 
 CLAIMED = {"<": "less", ">": "more", "<=": "at most as much", ">=": "at least as much", "within": "equal"}
+MORE_ITEMS = "More items evaluated would settle it; nothing was tuned, so that seeds change nothing."
 WITH_MARGIN = {"<": " by more than", ">": " by more than", "<=": ", give or take", ">=": ", give or take", "within": " within"}
 
 
@@ -49,8 +50,14 @@ def check_comparison(rows: Sequence[Row], claim: Claim) -> CheckedClaim:
     verdict = judge(relation, effect.interval.scaled(points), claim.margin, claim.factor)  # type: ignore[arg-type]
     if verdict == "inconclusive":
         limits = bounds(relation, claim.margin, claim.factor)  # type: ignore[arg-type]
-        sentence = f"{sentence} {seeds_needed(effect.interval.scaled(points), effect.value * points, limits, _seeds(pairing))}".rstrip()
+        settles = seeds_needed(effect.interval.scaled(points), effect.value * points, limits, _seeds(pairing))
+        sentence = f"{sentence} {settles if _seeds_matter(pairing, left) else MORE_ITEMS}".rstrip()
     return CheckedClaim(claim, verdict, sentence)
+
+
+def _seeds_matter(pairing: Pairing, quantity: Quantity) -> bool:
+    """Whether another seed is another number: of a score, only where something was tuned."""
+    return not quantity.quality or any(row.record.training is not None for row in [*pairing.left, *pairing.right])
 
 
 def _seeds(pairing: Pairing) -> int:
