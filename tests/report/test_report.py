@@ -323,3 +323,34 @@ def test_three_thousand_records_make_a_report_without_quadratic_work(tmp_path: P
     seconds = time.process_time() - started
     assert seconds < 40, "about 3 s are usual; a guard against work that grows with the square, not a benchmark"
     assert "- 3,000 cells: 3000 ok." in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_every_figure_is_written_as_vectors_and_as_an_image(tmp_path: Path) -> None:
+    """Learning curves and memory over time included, where their cells left them."""
+    folder = write_run(tmp_path / "run", records(), SUITE)
+    cell = folder / "cells" / records()[0].cell.id
+    cell.mkdir(parents=True)
+    (cell / "training.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo', encoding="utf-8")
+    paths = write_report(folder, ["plots"])
+    names = {path.stem for path in paths}
+    assert any(name.startswith("pareto-accuracy") for name in names)
+    assert "learning-tiny-rte" in names
+    assert {path.suffix for path in paths} == {".svg", ".png"}
+    assert len(paths) == 2 * len(names)
+    for path in paths:
+        start = path.read_bytes()[:8]
+        assert start == b"\x89PNG\r\n\x1a\n" if path.suffix == ".png" else start.startswith(b"<?xml"), path
+
+
+def test_records_of_a_newer_version_and_half_records_are_named_and_the_rest_is_reported(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", records(), SUITE)
+    newer, half = (folder / "records" / f"{each.cell.id}.json" for each in records()[:2])
+    newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 7'))
+    half.write_text(half.read_text()[:200])
+    write_report(folder)
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    left_out = section(text, "Not in this report")
+    assert newer.name in left_out
+    assert "newer than this harness reads" in left_out
+    assert half.name in left_out
+    assert f"{len(records()) - 2} cells" in text
