@@ -60,8 +60,9 @@ def run_part(part: Part, clock: Clock, log: Path, environment: Mapping[str, str]
         return PartResult(part.name, "not reached", 0.0, "no time was left")
     with log.open("a", encoding="utf-8") as errors, (part.stdout or log).open("a", encoding="utf-8") as output:
         process = subprocess.Popen(
-            list(part.command), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=folder, env=dict(environment), start_new_session=True
-        )
+            list(part.command), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=folder, env=dict(environment), start_new_session=True,
+            preexec_fn=_hear_interrupts,
+        )  # fmt: skip
     in_time = _wait(process, part.ends - begun)
     if not in_time:
         process.send_signal(signal.SIGINT)
@@ -76,6 +77,11 @@ def run_part(part: Part, clock: Clock, log: Path, environment: Mapping[str, str]
     if process.returncode != 0:
         return PartResult(part.name, "failed", seconds, f"exit code {process.returncode}", tail)
     return PartResult(part.name, "done", seconds)
+
+
+def _hear_interrupts() -> None:
+    """A shell's background job ignores SIGINT, and what it starts would too: nothing would keep what it has."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait(process: subprocess.Popen[Any], seconds: float) -> bool:
