@@ -19,7 +19,12 @@ SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 PROFILES = [(suite, profile) for suite in SUITES for profile in (None, *yaml.safe_load(suite.read_text()).get("profiles", {}))]
 
 
-@pytest.mark.parametrize(("suite", "profile"), PROFILES, ids=lambda part: part.stem if isinstance(part, Path) else str(part))
+@pytest.mark.parametrize(
+    ("suite", "profile"),
+    # a smoke profile's micro models are sized in a process of its own, ten seconds each: with -m slow, where it is run too
+    [pytest.param(suite, profile, marks=[pytest.mark.slow] if profile == "smoke" and suite.stem != "qlora_vs_lora" else []) for suite, profile in PROFILES],
+    ids=lambda part: part.stem if isinstance(part, Path) else str(part),
+)
 def test_a_shipped_suite_plans_with_every_exclude_and_claim_in_use(suite: Path, profile: str | None) -> None:
     loaded = load_suite(suite, profile)
     plan = make_plan(loaded, Machine())
