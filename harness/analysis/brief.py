@@ -77,9 +77,8 @@ def _quantization(rows: Sequence[Row], order: AxisOrder) -> str:
     pairs = scheme_pairs(rows)
     for (scheme,), _ in group_by(order.sort([pair.quantized for pair in pairs], ["quantization"]), ["quantization"]).items():
         of_scheme = [pair for pair in pairs if pair.quantized.axes["quantization"] == scheme]
-        metrics: dict[str, None] = {}
-        for pair in of_scheme:
-            metrics |= dict.fromkeys(key for key in [headline([pair.quantized])] if key is not None)
+        by_task = group_by([pair.quantized for pair in of_scheme], ["task"]).values()
+        metrics = dict.fromkeys(key for key in map(headline, by_task) if key is not None)
         told = [_change(changes(of_scheme, describe(key, rows)), describe(key, rows)) for key in metrics]
         weights = [(ours, theirs) for ours, theirs in changes(of_scheme, describe(WEIGHTS)) if theirs.mean]
         ratio = paired_ratio(weights) if weights else None

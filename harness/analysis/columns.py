@@ -53,7 +53,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One record, flat. axes: model, quantization, method, task, seed and the swept fields, in that order.
+    """One record, flat. axes: model, quantization, method, task, seed and the swept fields, in that order, their ids hashable.
 
     ok: whether the cell went through. random_weights: whether the model was never trained, so that its quality
     says nothing.
@@ -87,7 +87,7 @@ class Row:
 def row(record: Record) -> Row:
     """The record as a row."""
     cell = record.cell
-    axes = {axis: getattr(cell, axis) for axis in AXES} | cell.sweep
+    axes = {axis: getattr(cell, axis) for axis in AXES} | {axis: axis_id(value) for axis, value in cell.sweep.items()}
     source = str((cell.config.get("model") or {}).get("source") or "")
     readings = dict(_costs(record)) | dict(_metrics(record))
     return Row(record, axes, readings, record.outcome.status == "ok", source.startswith(RANDOM_WEIGHTS))
@@ -96,6 +96,11 @@ def row(record: Record) -> Row:
 def rows(records: Sequence[Record]) -> list[Row]:
     """All records as rows, in their order."""
     return [row(record) for record in records]
+
+
+def axis_id(value: Any) -> Any:
+    """What stands for a value on an axis and can be a key: itself, or of a list or mapping its text."""
+    return value if value.__hash__ is not None else str(value)
 
 
 def axis_words(axis: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from harness.analysis.statistics import (
@@ -41,7 +42,7 @@ def paired_difference(sides: Sequence[Sides]) -> Difference:
         return difference(*sides[0])
     exact = all(left.exact and right.exact for left, right in sides)
     values = [left.mean - right.mean for left, right in sides]
-    return _over_pairs(values, [_error(*side) for side in sides], [floor_of(*side) for side in sides], exact, none=0.0)
+    return _over_pairs(values, (_error(*side) for side in sides), (floor_of(*side) for side in sides), exact, none=0.0)
 
 
 def paired_ratio(sides: Sequence[Sides]) -> Difference | None:
@@ -50,18 +51,24 @@ def paired_ratio(sides: Sequence[Sides]) -> Difference | None:
         return None
     exact = all(left.exact and right.exact for left, right in sides)
     values = [left.mean / right.mean for left, right in sides]
-    errors = [_of_ratio(*side, Sample.error) for side in sides]
-    floors = [_of_ratio(*side, Sample.again) for side in sides]
+    errors = (_of_ratio(*side, Sample.error) for side in sides)
+    floors = (_of_ratio(*side, Sample.again) for side in sides)
     if len(sides) == 1:
-        return difference_by(values[0], errors[0], floors[0], none=1.0)
+        return difference_by(values[0], next(errors), next(floors), none=1.0)
     return _over_pairs(values, errors, floors, exact, none=1.0)
 
 
-def _over_pairs(values: Sequence[float], errors: Sequence[Error | None], floors: Sequence[Error | None], exact: bool, none: float) -> Difference:
-    sample = Sample(tuple(values), tuple(None if error is None else error.size for error in errors), exact)
-    known = [floor.scaled(1 / len(values)) for floor in floors if floor is not None]
-    floor = combined(known) if len(known) == len(values) else None
-    return difference_by(sample.mean, sample.error(), floor, none=none)
+def _over_pairs(values: Sequence[float], errors: Iterable[Error | None], floors: Iterable[Error | None], exact: bool, none: float) -> Difference:
+    """errors, floors: of every pair; looked at only where they count, since there may be thousands of pairs."""
+    sample = Sample(tuple(values), exact=exact)
+    if sample.repeats:
+        sample = replace(sample, stderrs=tuple(None if error is None else error.size for error in errors))
+    known: list[Error] = []
+    for floor in floors:
+        if floor is None:
+            break
+        known.append(floor.scaled(1 / len(values)))
+    return difference_by(sample.mean, sample.error(), combined(known) if len(known) == len(values) else None, none=none)
 
 
 def _error(left: Sample, right: Sample) -> Error | None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.analysis.columns import AXES, Reading, Row
+from harness.analysis.columns import AXES, Reading, Row, axis_id
 from harness.analysis.statistics import Sample
 from harness.quantities import Quantity
 
@@ -16,13 +16,13 @@ class AxisOrder:
 
     def __init__(self, positions: Mapping[str, Sequence[Any]] | None = None) -> None:
         self._positions = {
-            axis: {_key(value): at for at, value in enumerate(values)} for axis, values in (positions or {}).items()
+            axis: {axis_id(value): at for at, value in enumerate(values)} for axis, values in (positions or {}).items()
         }
 
     def rank(self, axis: str, value: Any) -> tuple[int, float, str]:
         """A key to sort by."""
         known = self._positions.get(axis, {})
-        at = known.get(_key(value))
+        at = known.get(axis_id(value))
         if at is not None:
             return at, 0.0, ""
         number = float(value) if isinstance(value, int | float) else 0.0
@@ -32,36 +32,44 @@ class AxisOrder:
         """The rows by those axes, in order; rows that are equal on them keep their order."""
         rows = list(rows)
         # ranked once per id and not once per row: there are thousands of rows and a handful of ids
-        ranks = [(axis, {_key(row.axes.get(axis)): self.rank(axis, row.axes.get(axis)) for row in rows}) for axis in axes]
-        return sorted(rows, key=lambda row: [ranked[_key(row.axes.get(axis))] for axis, ranked in ranks])
+        ranked = [self._ranks(axis, [row.axes.get(axis) for row in rows]) for axis in axes]
+        places = list(zip(*ranked, strict=True)) or [()] * len(rows)
+        return [rows[at] for at in sorted(range(len(rows)), key=places.__getitem__)]
+
+    def _ranks(self, axis: str, ids: Sequence[Any]) -> list[int]:
+        """The place of each among them, in order; equal ranks share one."""
+        rank = {id_: self.rank(axis, id_) for id_ in set(ids)}
+        at = {found: at for at, found in enumerate(sorted(set(rank.values())))}
+        return [at[rank[id_]] for id_ in ids]
 
 
 def axes_of(rows: Iterable[Row]) -> list[str]:
     """Every axis that the rows have: the fixed ones, then the swept fields."""
     swept: dict[str, None] = {}
     for row in rows:
-        swept |= dict.fromkeys(axis for axis in row.axes if axis not in AXES)
+        if len(row.axes) > len(AXES):
+            swept |= dict.fromkeys(axis for axis in row.axes if axis not in AXES)
     return [*AXES, *swept]
 
 
 def place(row: Row, axes: Sequence[str]) -> tuple[Any, ...]:
     """The row's ids on those axes; None on an axis that it does not have."""
-    return tuple(row.axes.get(axis) for axis in axes)
+    return tuple(map(row.axes.get, axes))
 
 
 def group_by(rows: Iterable[Row], axes: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
-    """place -> its rows, places in order of first appearance. Values on axes are hashable or become their repr."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    """place -> its rows, places in order of first appearance."""
+    groups: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
-        groups.setdefault(tuple(_key(value) for value in place(row, axes)), []).append(row)
-    return groups
+        groups[place(row, axes)].append(row)
+    return dict(groups)
 
 
 def varying(rows: Sequence[Row], within: Sequence[str]) -> list[str]:
     """The axes but seed on which rows differ that agree on `within`: a mean over those would mix unlike things."""
     others = [axis for axis in axes_of(rows) if axis not in within and axis != "seed"]
     groups = group_by(rows, within).values()
-    return [axis for axis in others if any(len({_key(row.axes.get(axis)) for row in group}) > 1 for group in groups)]
+    return [axis for axis in others if any(len({row.axes.get(axis) for row in group}) > 1 for group in groups)]
 
 
 def relevant(rows: Sequence[Row], quantity: Quantity) -> list[Row]:
@@ -87,15 +95,9 @@ def samples(rows: Iterable[Row], quantity: Quantity) -> dict[str | None, Sample]
 
 def sample_of(readings: Iterable[Reading], quantity: Quantity) -> Sample:
     """Readings made in one way as repetitions of one measurement; those without a value are left out."""
-    found = [(reading.value, reading) for reading in readings if reading.value is not None]
-    return Sample(
-        values=tuple(value for value, _ in found),
-        stderrs=tuple(reading.stderr for _, reading in found),
-        exact=quantity.exact,
-        items=tuple(reading.items for _, reading in found),
-        repeated=tuple(reading.repeated for _, reading in found),
-        quality=quantity.quality,
-    )
+    found = [(reading.value, reading.stderr, reading.items, reading.repeated) for reading in readings if reading.value is not None]
+    values, stderrs, items, repeated = zip(*found, strict=True) if found else ((), (), (), ())
+    return Sample(values, stderrs, quantity.exact, items, repeated, quantity.quality)
 
 
 def one_sample(rows: Iterable[Row], quantity: Quantity) -> Sample | None:
@@ -108,6 +110,3 @@ def _has(row: Row, quantity: Quantity) -> bool:
     """Whether the number was taken at all; a cell that died after the evaluation before training counts too."""
     return quantity.key in row.readings or f"{quantity.key}:before" in row.readings
 
-
-def _key(value: Any) -> Any:
-    return value if value.__hash__ is not None else repr(value)

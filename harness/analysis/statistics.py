@@ -17,7 +17,7 @@ def mean(values: Sequence[float]) -> float:
     """Arithmetic mean; raises ValueError for no values."""
     if not values:
         raise ValueError("the mean of no values is not defined")
-    return math.fsum(values) / len(values)
+    return math.fsum(values) / len(values) if len(values) > 1 else float(values[0])
 
 
 def sample_std(values: Sequence[float]) -> float | None:
@@ -124,8 +124,13 @@ class Sample:
     @property
     def repeats(self) -> bool:
         """Whether all repetitions agree to the last digit (an untuned model, evaluated once per seed), or there is one only."""
-        spread = standard_error(self.values)
+        spread = self._spread
         return not (spread and spread > ROUNDING * max(map(abs, self.values)))
+
+    @property
+    def _spread(self) -> float | None:
+        """Standard error of the mean by the spread over repetitions; None with fewer than two."""
+        return None if self.std is None else self.std / math.sqrt(self.n)
 
     def error(self) -> Error | None:
         """Standard error of the mean and its degrees of freedom; None where the noise is unknown.
@@ -137,7 +142,7 @@ class Sample:
         """
         if self.exact:
             return Error(0.0, math.inf)
-        spread = standard_error(self.values)
+        spread = self._spread
         if spread and not self.repeats:
             return Error(spread, self.n - 1)
         known = [stderr for stderr in self.stderrs if stderr is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.analysis.run import Run
 from harness.registry import Registry
 from harness.report.document import Document
 
@@ -15,6 +16,13 @@ class ReportFormat:
         class Text(ReportFormat):
             def write(self, document: Document, out: Path) -> list[Path]: ...
     """
+
+    def write_apart(self, run: Run, out: Path) -> list[Path]:
+        """Writes the files that need the records alone and nothing of the document, likewise; by default there are none.
+
+        With many records this happens in a process of its own, beside `write`.
+        """
+        return []
 
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes the files of this format under `out`, each atomically, and returns their paths; raises StorageError."""

@@ -13,6 +13,7 @@ from typing import Any
 from harness.analysis.columns import Row, describe
 from harness.analysis.flat import flat
 from harness.analysis.groups import axes_of
+from harness.analysis.run import Run
 from harness.analysis.table import Entry, Table
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
@@ -26,14 +27,18 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 class CsvTables(ReportFormat):
     """tables/<name>.csv and tables/records.csv; numbers as stored (shares 0..1, bytes, seconds), unrounded."""
 
+    def write_apart(self, run: Run, out: Path) -> list[Path]:
+        """Writes records.csv."""
+        path = out / "tables" / "records.csv"
+        write_atomically(path, csv_text(record_lines(run.rows)))
+        return [path]
+
     def write(self, document: Document, out: Path) -> list[Path]:
-        """Writes one file per table and records.csv."""
+        """Writes one file per table."""
         paths = []
         for table in document.tables:
             paths.append(out / "tables" / f"{table.name}.csv")
             write_atomically(paths[-1], csv_text(_lines(table)))
-        paths.append(out / "tables" / "records.csv")
-        write_atomically(paths[-1], csv_text(record_lines(document.run.rows)))
         return paths
 
 

@@ -79,7 +79,7 @@ class Document:
 
     def figures(self, plots: Plots) -> list[Figure]:
         """The plots of a section, drawn when their text or image is asked for."""
-        return FIGURES[plots](self.run)
+        return figures(self.run, plots)
 
 
 def _curves(run: Run) -> list[Figure]:
@@ -91,6 +91,11 @@ def _timelines(run: Run) -> list[Figure]:
 
 
 FIGURES: Mapping[Plots, Callable[[Run], list[Figure]]] = {"pareto": pareto_figures, "ranks": rank_figures, "learning": _curves, "memory": _timelines}
+
+
+def figures(run: Run, plots: Plots) -> list[Figure]:
+    """The plots of a run of that kind, drawn when their text or image is asked for."""
+    return FIGURES[plots](run)
 
 
 def document(run: Run, history: Path | None = None) -> Document:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.records.store import write_atomically
 
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart; black is kept for fronts.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
@@ -48,6 +51,16 @@ class Figure:
             image = io.BytesIO()
             canvas.savefig(image, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
         return image.getvalue()
+
+
+def write_figures(figures: Iterable[Figure], out: Path, *endings: Literal["svg", "png"]) -> list[Path]:
+    """Writes plots/<name>.<ending> of every figure under `out` and returns the paths; raises StorageError."""
+    paths = []
+    for figure in figures:
+        for ending in endings:
+            paths.append(out / "plots" / f"{figure.name}.{ending}")
+            write_atomically(paths[-1], figure.svg if ending == "svg" else figure.png)
+    return paths
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from unicodedata import east_asian_width
 
+from harness.analysis.run import Run
 from harness.analysis.table import Entry, Table
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
-from harness.report.document import Document, Plots
+from harness.report.document import Document, Plots, figures
+from harness.report.figure import write_figures
 from harness.report.templates import Rendered, environment
 
 LONGEST_OPEN_TABLE = 40
@@ -22,17 +24,17 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 class Markdown(ReportFormat):
     """report.md from report_templates/report.md.j2, plots as SVG files beside it."""
 
+    def write_apart(self, run: Run, out: Path) -> list[Path]:
+        """Writes plots/*.svg."""
+        return write_figures([figure for plots in IN_TEXT for figure in figures(run, plots)], out, "svg")
+
     def write(self, document: Document, out: Path) -> list[Path]:
-        """Writes report.md and plots/*.svg."""
-        figures = {plots: document.figures(plots) for plots in IN_TEXT}
-        paths = []
-        for figure in [figure for found in figures.values() for figure in found]:
-            paths.append(out / "plots" / f"{figure.name}.svg")
-            write_atomically(paths[-1], figure.svg)
+        """Writes report.md."""
+        shown = {plots: document.figures(plots) for plots in IN_TEXT}
         template = environment(escape_markdown).get_template("report.md.j2")
-        text = template.render(report=document, figures=figures, command=Rendered(document.command), table=markdown_table, folded=_is_long)
+        text = template.render(report=document, figures=shown, command=Rendered(document.command), table=markdown_table, folded=_is_long)
         write_atomically(out / "report.md", text)
-        return [out / "report.md", *paths]
+        return [out / "report.md"]
 
 
 def escape_markdown(text: str) -> str:

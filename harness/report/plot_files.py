@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.records.store import write_atomically
+from harness.analysis.run import Run
 from harness.report.base import REPORTS, ReportFormat
-from harness.report.document import FIGURES, Document
+from harness.report.document import FIGURES, Document, figures
+from harness.report.figure import write_figures
 
 
 @REPORTS.register("plots")
 class PlotFiles(ReportFormat):
     """Pareto plots, rank maps, learning curves and memory over time, as vector graphics and as images."""
 
-    def write(self, document: Document, out: Path) -> list[Path]:
+    def write_apart(self, run: Run, out: Path) -> list[Path]:
         """Writes two files per figure."""
-        paths = []
-        for plots in FIGURES:
-            for figure in document.figures(plots):
-                for ending, content in (("svg", figure.svg), ("png", figure.png)):
-                    paths.append(out / "plots" / f"{figure.name}.{ending}")
-                    write_atomically(paths[-1], content)
-        return paths
+        return write_figures((figure for plots in FIGURES for figure in figures(run, plots)), out, "svg", "png")
+
+    def write(self, document: Document, out: Path) -> list[Path]:
+        """Nothing more."""
+        return []

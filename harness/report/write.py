@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.analysis.run import read_run
+from harness.report.apart import apart
 from harness.report.base import REPORTS
 from harness.report.document import document
 
 DEFAULT_FORMATS = ("md", "csv")
+MANY = 500  # records: their plots and their CSV take longer than a process of their own
 
 
 def write_report(
@@ -25,8 +27,15 @@ def write_report(
     """
     chosen = [REPORTS.get(name) for name in dict.fromkeys(formats)]
     with _no_search_for_cycles():
-        content = document(read_run(run, noise), history)
-        return [path for cls in chosen for path in cls().write(content, out or run)]
+        found = read_run(run, noise)
+
+        def alone() -> list[Path]:
+            return [path for cls in chosen for path in cls().write_apart(found, out or run)]
+
+        with apart(alone, worth_it=len(found.rows) >= MANY) as files:
+            content = document(found, history)
+            written = [path for cls in chosen for path in cls().write(content, out or run)]
+            return [*written, *files()]
 
 
 @contextmanager
