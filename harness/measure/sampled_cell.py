@@ -7,7 +7,7 @@ import time
 
 from harness.measure.board import Board
 from harness.measure.device_processes import Division, divide
-from harness.measure.host import resident_bytes
+from harness.measure.host import descendants, resident_bytes
 from harness.measure.nvml import Nvml
 from harness.measure.telemetry import TelemetryFacts
 
@@ -77,7 +77,7 @@ class SampledCell:
 
     def _look_for_children(self) -> None:
         began = time.monotonic()
-        self._children = _children(self._pid)
+        self._children = [child for child in descendants(self._pid) if child != os.getpid()]
         self._family.update(self._children)
         ended = time.monotonic()
         self._look_again = ended + max(LOOK_FOR_CHILDREN_S, (ended - began) / MOST_TIME_FOR_CHILDREN)
@@ -105,14 +105,3 @@ def _state(nvml: Nvml) -> Row:
         "throttle_reasons": nvml.throttle_reasons(),
     }
 
-
-def _children(pid: int) -> list[int]:
-    """All descendants of a process but this one."""
-    import psutil
-
-    try:
-        found = psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        # It ended between two looks: its own reading tells.
-        return []
-    return [child.pid for child in found if child.pid != os.getpid()]
