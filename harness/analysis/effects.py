@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -51,24 +51,29 @@ def paired_ratio(sides: Sequence[Sides]) -> Difference | None:
         return None
     exact = all(left.exact and right.exact for left, right in sides)
     values = [left.mean / right.mean for left, right in sides]
-    errors = (_of_ratio(*side, Sample.error) for side in sides)
-    floors = (_of_ratio(*side, Sample.again) for side in sides)
+    errors = (_error_of_ratio(*side) for side in sides)
+    floors = (_floor_of_ratio(*side) for side in sides)
     if len(sides) == 1:
         return difference_by(values[0], next(errors), next(floors), none=1.0)
     return _over_pairs(values, errors, floors, exact, none=1.0)
 
 
-def _over_pairs(values: Sequence[float], errors: Iterable[Error | None], floors: Iterable[Error | None], exact: bool, none: float) -> Difference:
+def _over_pairs(values: Sequence[float], errors: Iterable[Error | None], floors: Iterable[Sequence[Error] | None], exact: bool, none: float) -> Difference:
     """errors, floors: of every pair; looked at only where they count, since there may be thousands of pairs."""
     sample = Sample(tuple(values), exact=exact)
     if sample.repeats:
         sample = replace(sample, stderrs=tuple(None if error is None else error.size for error in errors))
-    known: list[Error] = []
+    return difference_by(sample.mean, sample.error(), _floor_of_mean(floors, len(values)), none=none)
+
+
+def _floor_of_mean(floors: Iterable[Sequence[Error] | None], pairs: int) -> list[Error] | None:
+    """The floor of the mean over so many pairs, from each one's; None where one has none."""
+    found: list[Error] = []
     for floor in floors:
         if floor is None:
-            break
-        known.append(floor.scaled(1 / len(values)))
-    return difference_by(sample.mean, sample.error(), combined(known) if len(known) == len(values) else None, none=none)
+            return None
+        found.extend(error.scaled(1 / pairs) for error in floor)
+    return found
 
 
 def _error(left: Sample, right: Sample) -> Error | None:
@@ -76,8 +81,16 @@ def _error(left: Sample, right: Sample) -> Error | None:
     return combined(known) if len(known) == 2 else None
 
 
-def _of_ratio(left: Sample, right: Sample, error: Callable[[Sample], Error | None]) -> Error | None:
-    ours, theirs = error(left), error(right)
-    if ours is None or theirs is None:
-        return None
-    return combined([ours.scaled(1 / right.mean), theirs.scaled(left.mean / right.mean**2)])
+def _error_of_ratio(left: Sample, right: Sample) -> Error | None:
+    ours, theirs = left.error(), right.error()
+    return None if ours is None or theirs is None else combined(_of_ratio(left, right, [ours], [theirs]))
+
+
+def _floor_of_ratio(left: Sample, right: Sample) -> list[Error] | None:
+    ours, theirs = left.again(), right.again()
+    return None if ours is None or theirs is None else _of_ratio(left, right, ours, theirs)
+
+
+def _of_ratio(left: Sample, right: Sample, ours: Sequence[Error], theirs: Sequence[Error]) -> list[Error]:
+    """The errors of left over right to first order, from those of both sides."""
+    return [*(error.scaled(1 / right.mean) for error in ours), *(error.scaled(left.mean / right.mean**2) for error in theirs)]

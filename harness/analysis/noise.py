@@ -180,15 +180,16 @@ def pools(noise: Noise) -> dict[PoolKey, Pool]:
                 where = key, cell.task if quantity.quality else None, found.protocol
                 once = tuple(found.values) if found.std else cell.id
                 groups.setdefault(where, {})[once] = found
-    return {where: _pool(quantities[where[0]], where[1], list(found.values())) for where, found in groups.items()}
+    return {where: _pool(quantities[where[0]], where, list(found.values())) for where, found in groups.items()}
 
 
-def _pool(quantity: Quantity, task: str | None, cells: Sequence[Repeated]) -> Pool:
+def _pool(quantity: Quantity, where: PoolKey, cells: Sequence[Repeated]) -> Pool:
+    _, task, _ = where
     degrees = sum(cell.n - 1 for cell in cells)
     sizes = [(cell.std / (1.0 if task is not None else abs(cell.mean)), cell.n - 1) for cell in cells]
     variance = math.fsum(size**2 * freedom for size, freedom in sizes) / degrees
     level = mean([cell.mean for cell in cells])
-    return Pool(quantity, task, Error(math.sqrt(variance), degrees), level, len(cells), sum(cell.n for cell in cells))
+    return Pool(quantity, task, Error(math.sqrt(variance), degrees, where), level, len(cells), sum(cell.n for cell in cells))
 
 
 def _described(key: str) -> Quantity:
@@ -238,7 +239,7 @@ def _spreads(found: Row, cell: RepeatedCell | None, pooled: Mapping[PoolKey, Poo
     for key, reading in found.readings.items():
         own = cell.quantities.get(key) if cell is not None else None
         if own is not None and own.protocol == reading.protocol:
-            spreads[key] = Error(own.std, own.n - 1)
+            spreads[key] = Error(own.std, own.n - 1, (key, *own.values))
         elif reading.value is not None:
             pool = pooled.get((key, None, reading.protocol)) or pooled.get((key, found.record.cell.task, reading.protocol))
             if pool is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -64,14 +64,19 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
 
 
 class Error(NamedTuple):
-    """A standard error, or the standard deviation of one measurement, and the degrees of freedom that it was estimated with."""
+    """A standard error, or the standard deviation of one measurement, and the degrees of freedom that it was estimated with.
+
+    estimate: what it was estimated from (the repeats of a cell, a pool of cells), the same for all errors that were; None: nothing
+    that another error rests on too.
+    """
 
     size: float
     degrees: float
+    estimate: Hashable = None
 
     def scaled(self, factor: float) -> Error:
         """That of the quantity times a factor."""
-        return Error(self.size * abs(factor), self.degrees)
+        return self._replace(size=self.size * abs(factor))
 
     def reach(self, confidence: float = CONFIDENCE) -> float:
         """Half the width of Student's t interval."""
@@ -79,14 +84,22 @@ class Error(NamedTuple):
 
 
 def combined(errors: Sequence[Error]) -> Error:
-    """The error of a sum of independent terms: sizes add in squares, with the degrees of freedom of Satterthwaite 1946."""
+    """The error of a sum of independent terms: sizes add in squares, with the degrees of freedom of Satterthwaite 1946.
+
+    Terms whose size rests on one estimate share its degrees of freedom: adding them up does not make the estimate any better.
+    """
     largest = max(error.size for error in errors)
     if largest == 0.0:
         return Error(0.0, math.inf)
-    shares = [((error.size / largest) ** 2, error.degrees) for error in errors]  # fourth powers of what diverged would overflow
-    variance = math.fsum(share for share, _ in shares)
-    freedom = math.fsum(share**2 / degrees for share, degrees in shares)
-    return Error(largest * math.sqrt(variance), variance**2 / freedom if freedom else math.inf)
+    shares: dict[Hashable, tuple[float, float]] = {}  # estimate -> its part of the variance, its degrees of freedom
+    for at, error in enumerate(errors):
+        estimate = (at,) if error.estimate is None else (None, error.estimate)
+        before, _ = shares.get(estimate, (0.0, 0.0))
+        shares[estimate] = before + (error.size / largest) ** 2, error.degrees  # fourth powers of what diverged would overflow
+    variance = math.fsum(share for share, _ in shares.values())
+    freedom = math.fsum(share**2 / degrees for share, degrees in shares.values())
+    of = errors[0].estimate if len(shares) == 1 else None
+    return Error(largest * math.sqrt(variance), variance**2 / freedom if freedom else math.inf, of)
 
 
 @dataclass(frozen=True)
@@ -149,14 +162,16 @@ class Sample:
         if known and len(known) == self.n:
             return Error(math.sqrt(mean([stderr**2 for stderr in known])), math.inf)
         again = None if self.quality else self.again()
-        return again or (None if spread is None else Error(0.0, math.inf))
+        if again is not None:
+            return combined(again)
+        return None if spread is None else Error(0.0, math.inf)
 
-    def again(self) -> Error | None:
-        """Standard error of the mean by A/A repeats alone; None where they were not measured for every value."""
+    def again(self) -> list[Error] | None:
+        """The errors whose sum is the mean's by A/A repeats alone, one per value; None where they were not measured for every value."""
         if self.exact:
-            return Error(0.0, math.inf)
+            return [Error(0.0, math.inf)]
         known = [error for error in self.repeated if error is not None]
-        return combined([error.scaled(1 / self.n) for error in known]) if known and len(known) == self.n else None
+        return [error.scaled(1 / self.n) for error in known] if known and len(known) == self.n else None
 
     def interval(self) -> Interval | None:
         """Confidence interval of the mean: Student's t over seeds; the bootstrap over items of one measurement that tells them.
@@ -169,7 +184,7 @@ class Sample:
             shift = self.values[0] - mean(items)  # the items' mean is the value to first order only
             return None if bounds is None else Interval(bounds[0] + shift, bounds[1] + shift)
         error = self.error()
-        return None if error is None or not error.size else interval_around(self.mean, *error)
+        return None if error is None or not error.size else interval_around(self.mean, error.size, error.degrees)
 
     def singles(self) -> list[Sample]:
         """Every repetition as a sample of its own."""
@@ -210,20 +225,22 @@ def difference(left: Sample, right: Sample, confidence: float = CONFIDENCE) -> D
     return difference_by(left.mean - right.mean, error_of_difference(left, right), floor_of(left, right), confidence)
 
 
-def difference_by(value: float, error: Error | None, floor: Error | None, confidence: float = CONFIDENCE, none: float = 0.0) -> Difference:
-    """The difference whose interval is Student's t by `error`, never narrower than what `floor`, the A/A repeats' error, reaches."""
-    reach = None if floor is None else floor.reach(confidence)
+def difference_by(value: float, error: Error | None, floor: Sequence[Error] | None, confidence: float = CONFIDENCE, none: float = 0.0) -> Difference:
+    """The difference whose interval is Student's t by `error`, never narrower than what `floor`, the A/A repeats' errors together, reaches."""
+    reach = None if floor is None else combined(floor).reach(confidence)
     if error is None:
         return Difference(value, None, reach, none)
     reaches = max(error.reach(confidence), reach or 0.0)
     return Difference(value, Interval(value - reaches, value + reaches), reach, none)
 
 
-def floor_of(left: Sample, right: Sample) -> Error | None:
-    """The error of left minus right that A/A repeats alone show: its reach is the noise floor. None where not both were repeated."""
-    again = left.again(), right.again()
-    known = [error for error in again if error is not None]
-    return combined(known) if len(known) == 2 else None
+def floor_of(left: Sample, right: Sample) -> list[Error] | None:
+    """The errors of left minus right that A/A repeats alone show: together they reach the noise floor. None where not both were repeated.
+
+    They are not combined yet, because those of several pairs may rest on one estimate.
+    """
+    ours, theirs = left.again(), right.again()
+    return None if ours is None or theirs is None else [*ours, *theirs]
 
 
 def error_of_difference(left: Sample, right: Sample) -> Error | None:

@@ -158,7 +158,8 @@ def noisy(tmp_path: Path) -> Path:
 
 def spread(found: Record, run: Path, noise: Path | None = None) -> Any:
     (each,) = [each for each in read_run(run, noise).rows if each.record.cell.id == found.cell.id]
-    return each.readings["timing.train"].repeated
+    repeated = each.readings["timing.train"].repeated
+    return None if repeated is None else (repeated.size, repeated.degrees)
 
 
 def test_a_report_finds_the_noise_of_its_run_by_itself(noisy: Path) -> None:

@@ -68,11 +68,11 @@ def test_without_any_noise_estimate_a_difference_is_neither_equal_nor_significan
 
 def test_repetitions_that_agree_to_the_last_digit_do_not_hide_the_noise_over_items() -> None:
     error = Sample((0.5, 0.5, 0.5), (0.03, 0.03, 0.03)).error()
-    assert error == (pytest.approx(0.03), math.inf)
+    assert error == (pytest.approx(0.03), math.inf, None)
 
 
 def test_a_count_has_no_noise() -> None:
-    assert Sample((10.0,), exact=True).error() == (0.0, math.inf)
+    assert Sample((10.0,), exact=True).error() == Error(0.0, math.inf)
 
 
 def measured(*items: float) -> Sample:
@@ -100,10 +100,19 @@ def test_items_are_not_laid_beside_a_spread_over_seeds_or_other_items() -> None:
 
 def test_errors_add_in_squares_with_satterthwaites_degrees_of_freedom() -> None:
     found = combined([Error(3.0, 4), Error(4.0, 9)])
-    assert found == (pytest.approx(5.0), pytest.approx(5.0**4 / (3.0**4 / 4 + 4.0**4 / 9)))
-    assert combined([Error(3.0, math.inf), Error(4.0, math.inf)]) == (5.0, math.inf)
-    assert combined([Error(0.0, 1), Error(0.0, 1)]) == (0.0, math.inf)
+    assert found == (pytest.approx(5.0), pytest.approx(5.0**4 / (3.0**4 / 4 + 4.0**4 / 9)), None)
+    assert combined([Error(3.0, math.inf), Error(4.0, math.inf)]) == Error(5.0, math.inf)
+    assert combined([Error(0.0, 1), Error(0.0, 1)]) == Error(0.0, math.inf)
+
+
+def test_errors_from_one_estimate_add_in_squares_and_share_its_degrees_of_freedom() -> None:
+    one, other = Error(3.0, 4, "pool"), Error(4.0, 4, "pool")
+    assert combined([one, other]) == (5.0, 4, "pool"), "Satterthwaite's for independent ones would be 7.4"
+    beside = combined([one, other, Error(5.0, 9)])
+    assert beside.size == pytest.approx(50**0.5)
+    assert beside.degrees == pytest.approx(50**2 / (25**2 / 4 + 25**2 / 9))
+    assert beside.estimate is None
 
 
 def test_the_error_of_a_perplexity_that_exploded_does_not_overflow() -> None:
-    assert combined([Error(1e200, 4), Error(1e200, 4)]) == (pytest.approx(math.sqrt(2) * 1e200), pytest.approx(8.0))
+    assert combined([Error(1e200, 4), Error(1e200, 4)]) == (pytest.approx(math.sqrt(2) * 1e200), pytest.approx(8.0), None)

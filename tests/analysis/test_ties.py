@@ -12,9 +12,10 @@ from record_factory import MIB, metric, record, write_run
 
 from harness.analysis.answers import answer_table
 from harness.analysis.claims import CheckedClaim, check_claim
-from harness.analysis.columns import Row
+from harness.analysis.columns import Row, describe, row
 from harness.analysis.effects import paired_difference, paired_ratio
-from harness.analysis.groups import AxisOrder
+from harness.analysis.groups import AxisOrder, one_sample
+from harness.analysis.noise import measure_noise, with_noise
 from harness.analysis.run import read_run
 from harness.analysis.schemes import scheme_table
 from harness.analysis.statistics import Error, Sample, difference
@@ -62,6 +63,29 @@ def test_a_difference_just_above_the_floor_is_no_tie(tmp_path: Path) -> None:
     floor = difference(Sample((10.0,), repeated=(error,)), Sample((10.0,), repeated=(error,))).floor
     assert floor == pytest.approx(2.776 * 0.5 * 2**0.5, rel=1e-3), "t with 4 degrees of freedom"
     assert bold(times(rows_of(tmp_path, {"lora": 10.0, "ia3": 10.01 + floor}))) == {"lora": ()}
+
+
+def test_two_sides_with_one_pooled_estimate_have_its_degrees_of_freedom_and_no_more() -> None:
+    pooled = (Error(0.5, 4, "timing.train, pooled"),)
+    sides = Sample((10.0,), repeated=pooled), Sample((10.0,), repeated=pooled)
+    reach = 2.776 * 0.5 * 2**0.5
+    assert difference(*sides).floor == pytest.approx(reach, rel=1e-3), "t with 4 degrees of freedom"
+    assert paired_difference([sides] * 9).floor == pytest.approx(reach / 3, rel=1e-3), "over pairs too"
+    ratio = paired_ratio([sides] * 9)
+    assert ratio is not None
+    assert ratio.floor == pytest.approx(reach / 10 / 3, rel=1e-3)
+    seeds = Sample((10.0, 10.0), repeated=pooled * 2)
+    assert difference(seeds, seeds).floor == pytest.approx(reach / 2**0.5, rel=1e-3), "and over seeds"
+
+
+def test_the_floor_between_two_cells_that_were_not_repeated_is_the_pools(tmp_path: Path) -> None:
+    noisy_run(tmp_path / "noisy", lambda number: timed(number, {"lora": 10.0}), 3)
+    noise = measure_noise(tmp_path / "noisy")
+    others = with_noise([row(record(method=method, train_seconds=10.0, peak=1000 * MIB)) for method in ("ia3", "full")], noise)
+    left, right = (one_sample([each], describe("timing.train")) for each in others)
+    assert left is not None
+    assert right is not None
+    assert difference(left, right).floor == pytest.approx(noise.cells[0].quantities["timing.train"].floor), "docs/noise.md: t(n - 1) s sqrt(2)"
 
 
 def test_memory_that_repeats_exactly_differs_by_its_last_byte() -> None:
