@@ -1,4 +1,4 @@
-"""The front of those that nothing beats in both cost and quality."""
+"""The front of those that nothing beats in both cost and quality, and what it beats by no more than the noise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.analysis.columns import AXES, Row, axis_words, describe
 from harness.analysis.groups import AxisOrder, axes_of, group_by, samples
-from harness.analysis.statistics import Sample
+from harness.analysis.statistics import Sample, difference
 from harness.errors import HarnessError
 from harness.quantities import Quantity
 
@@ -69,6 +69,25 @@ def front(points: Sequence[Point], x: Quantity, y: Quantity) -> list[Point]:
         if last is None or equal or _sign(y) * point.y.mean < _sign(y) * last.y.mean:
             kept.append(point)
     return sorted(kept, key=lambda point: (point.x.mean, point.y.mean))
+
+
+def front_ties(points: Sequence[Point], x: Quantity, y: Quantity) -> list[Point]:
+    """The points off the front that nothing on it is known to beat: where one of the front is better than they are, the difference is a
+    tie (docs/noise.md). A difference of which the noise is unknown counts as it stands, as it does for the front itself.
+
+    Raises HarnessError for a quantity of which neither way is better.
+    """
+    best = front(points, x, y)
+    on_front = {id(point) for point in best}
+    return [point for point in points if id(point) not in on_front and not any(_beats(other, point, x, y) for other in best)]
+
+
+def _beats(other: Point, point: Point, x: Quantity, y: Quantity) -> bool:
+    """Whether the other one is worse in neither, and better in one of both by more than the noise."""
+    sides = ((_sign(x), other.x, point.x), (_sign(y), other.y, point.y))
+    if any(sign * theirs.mean > sign * ours.mean for sign, theirs, ours in sides):
+        return False
+    return any(theirs.mean != ours.mean and difference(theirs, ours).within_noise is not True for _, theirs, ours in sides)
 
 
 def _sign(quantity: Quantity) -> float:

@@ -15,9 +15,10 @@ from markupsafe import Markup
 
 from harness.analysis.columns import describe
 from harness.analysis.curves import learning_curves
+from harness.analysis.effects import TIE_MARK
 from harness.analysis.groups import group_by
 from harness.analysis.lines import LineChart
-from harness.analysis.pareto import Panel, Point, front, panels
+from harness.analysis.pareto import Panel, Point, front, front_ties, panels
 from harness.analysis.ranks import RankMap, rank_maps
 from harness.analysis.run import Run
 from harness.analysis.tables import headline
@@ -29,7 +30,8 @@ from harness.report.plots import Styles, Unit
 COSTS = ("memory.peak_vram", "timing.train", "timing.total", "parameters.trainable", "energy.train", "sizes.model_bytes")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "triangle-left", "triangle-right", "pentagon", "hexagon", "star")
 UNIT_BASE = 2**30
-PARETO_CAPTION = "Colour: the method (the scheme, where there is one method); shape: the scheme. Line: the front, which nothing beats in both."
+OUTLINE = "#888888"
+PARETO_CAPTION = "Colour: the method (the scheme, where there is one method); shape: the scheme. Line: the front, which nothing beats in both. Outlined: a tie with it."
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,9 @@ def _pareto(panel: Panel, x: Quantity, y: Quantity) -> tuple[list[dict[str, Any]
     x_unit, y_unit = (Unit.of(of, [sample.mean for sample in values]) for of, values in ((x, [p.x for p in panel.points]), (y, [p.y for p in panel.points])))
     styles = Styles.of(panel.points)
     symbols = {scheme: SYMBOLS[at % len(SYMBOLS)] for at, scheme in enumerate(styles.markers)}
-    best = front(panel.points, x, y)
+    best, tied = front(panel.points, x, y), {id(point) for point in front_ties(panel.points, x, y)}
     data: list[dict[str, Any]] = [{
-        "type": "scatter", "mode": "lines", "name": "front", "hoverinfo": "skip", "line": {"shape": "vh" if x.higher_is_better else "hv", "width": 1, "color": "#888888"},
+        "type": "scatter", "mode": "lines", "name": "front", "hoverinfo": "skip", "line": {"shape": "vh" if x.higher_is_better else "hv", "width": 1, "color": OUTLINE},
         "x": [point.x.mean / x_unit.size for point in best], "y": [point.y.mean / y_unit.size for point in best],
     }]  # fmt: skip
     for name, colour in styles.colours.items():
@@ -110,8 +112,11 @@ def _pareto(panel: Panel, x: Quantity, y: Quantity) -> tuple[list[dict[str, Any]
         data.append({
             "type": "scatter", "mode": "markers", "name": _literal(name), "hovertemplate": "%{text}<extra></extra>",
             "x": [point.x.mean / x_unit.size for point in of_name], "y": [point.y.mean / y_unit.size for point in of_name],
-            "text": [_hover(point, x, y) for point in of_name],
-            "marker": {"color": colour, "size": 9, "symbol": [symbols[point.quantization] for point in of_name]},
+            "text": [_hover(point, x, y, id(point) in tied) for point in of_name],
+            "marker": {
+                "color": colour, "size": 9, "symbol": [symbols[point.quantization] for point in of_name],
+                "line": {"color": OUTLINE, "width": [2 if id(point) in tied else 0 for point in of_name]},
+            },
             **({"error_y": _bars([point.y.std for point in of_name], y_unit)} if any(point.y.std for point in of_name) else {}),
         })  # fmt: skip
     logarithmic = x_unit.logarithmic and all(point.x.mean > 0 for point in panel.points)
@@ -123,10 +128,11 @@ def _bars(stds: Sequence[float | None], unit: Unit) -> dict[str, Any]:
     return {"type": "data", "array": [(std or 0.0) / unit.size for std in stds], "thickness": 1, "width": 3}
 
 
-def _hover(point: Point, x: Quantity, y: Quantity) -> str:
+def _hover(point: Point, x: Quantity, y: Quantity, tied: bool) -> str:
     words = [f"<b>{_literal(point.method)}</b> on {_literal(point.quantization)}", *([_literal(point.further)] if point.further else [])]
     seeds = f" (n={point.y.n})" if point.y.n > 1 else ""
-    return "<br>".join([*words, f"{_literal(y.label)}: {y.show(point.y.mean)}{seeds}", f"{_literal(x.label)}: {x.show(point.x.mean)}"])
+    numbers = [f"{_literal(y.label)}: {y.show(point.y.mean)}{seeds}", f"{_literal(x.label)}: {x.show(point.x.mean)}"]
+    return "<br>".join([*words, *numbers, *([f"{TIE_MARK} a tie with the front"] if tied else [])])
 
 
 def _lines(chart: LineChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:

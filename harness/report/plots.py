@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.groups import group_by
-from harness.analysis.pareto import Panel, Point, front, panels, pareto_quantities
+from harness.analysis.pareto import Panel, Point, front, front_ties, panels, pareto_quantities
 from harness.analysis.run import Run
 from harness.analysis.tables import headline, slug
 from harness.quantities import Quantity
@@ -24,6 +24,7 @@ LOG_DECADES = 1.5
 PANELS_PER_FIGURE = 9
 MOST_DRAWN_AS_SHAPES = 100  # points of a panel; more become an image inside the SVG: thousands of shapes take seconds to draw and to open
 PANEL = (3.7, 3.2)  # inches
+DARK = "#333333"
 DEFAULT_X = "memory.peak_vram"
 
 
@@ -55,12 +56,14 @@ def _figure(model: str, shown: Sequence[Panel], x: Quantity, y: Quantity, title:
     ways = "; ".join(dict.fromkeys(panel.x_way for panel in shown if panel.x_way))
     caption = f"{x.label.capitalize()}: {ways}. " if ways else ""
     caption += "Line: the front, which nothing beats in both."
+    tied = {id(point) for panel in shown for point in front_ties(panel.points, x, y)}
+    caption += " Dark outline: beaten by the front by no more than the noise, a tie." if tied else ""
     repeated = any(point.y.n > 1 for panel in shown for point in panel.points)
     caption += " Bars: sample standard deviation over seeds." if repeated else ""
-    return Figure(name, title or f"{model}: {y.label} against {x.label}", caption, partial(_draw, shown, x, y))
+    return Figure(name, title or f"{model}: {y.label} against {x.label}", caption, partial(_draw, shown, x, y, tied))
 
 
-def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> Any:
+def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity, tied: Collection[int]) -> Any:
     from matplotlib.figure import Figure as Canvas
 
     styles = Styles.of([point for panel in shown for point in panel.points])
@@ -72,7 +75,7 @@ def _draw(shown: Sequence[Panel], x: Quantity, y: Quantity) -> Any:
     # by hand: matplotlib's layout engines draw everything twice more, which takes seconds for thousands of points
     canvas.subplots_adjust(0.65 / width, 0.5 / height, 1 - legend / width, 1 - 0.35 / height, wspace=0.3, hspace=0.42)
     for at, panel in enumerate(shown, start=1):
-        _panel(canvas.add_subplot(down, across, at), panel, x, y, styles)
+        _panel(canvas.add_subplot(down, across, at), panel, x, y, styles, tied)
     canvas.legend(
         handles=styles.legend(), loc="upper left", bbox_to_anchor=(1 - (legend - 0.05) / width, 1 - 0.2 / height), frameon=False
     )
@@ -115,11 +118,11 @@ class Styles:
         schemes = [
             handle(
                 scheme, marker=marker, markersize=MARKERS[marker],
-                markerfacecolor=self.colours[scheme] if self.by_scheme else "white", markeredgecolor="white" if self.by_scheme else "#333333",
+                markerfacecolor=self.colours[scheme] if self.by_scheme else "white", markeredgecolor="white" if self.by_scheme else DARK,
             )
             for scheme, marker in self.markers.items()
         ]  # fmt: skip
-        front_line = Line2D([], [], color="#333333", linewidth=1, label="front")
+        front_line = Line2D([], [], color=DARK, linewidth=1, label="front")
         return [*methods, handle("Scheme"), *schemes, front_line]
 
 
@@ -138,13 +141,14 @@ def _spectrum(count: int, neighbours_apart: bool) -> list[str]:
     return spread[::3] + spread[1::3] + spread[2::3] if neighbours_apart else spread
 
 
-def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -> None:
+def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles, tied: Collection[int]) -> None:
+    """tied: the id() of every point that ties with the front."""
     x_unit = Unit.of(x, [point.x.mean for point in panel.points])
     y_unit = Unit.of(y, [point.y.mean for point in panel.points])
     best = front(panel.points, x, y)
     axes.plot(
         [point.x.mean / x_unit.size for point in best], [point.y.mean / y_unit.size for point in best],
-        color="#333333", linewidth=1, zorder=1, drawstyle="steps-pre" if x.higher_is_better else "steps-post",
+        color=DARK, linewidth=1, zorder=1, drawstyle="steps-pre" if x.higher_is_better else "steps-post",
     )  # fmt: skip
     xs = [point.x.mean / x_unit.size for point in panel.points]
     ys = [point.y.mean / y_unit.size for point in panel.points]
@@ -158,7 +162,7 @@ def _panel(axes: Axes, panel: Panel, x: Quantity, y: Quantity, styles: Styles) -
         at = [index for index, point in enumerate(panel.points) if point.quantization == scheme]
         axes.scatter(
             [xs[index] for index in at], [ys[index] for index in at], c=[colours[index] for index in at],
-            marker=marker, s=MARKERS[marker] ** 2, edgecolors="white", linewidths=0.6, zorder=3, rasterized=many,
+            marker=marker, s=MARKERS[marker] ** 2, edgecolors=[DARK if id(panel.points[index]) in tied else "white" for index in at], linewidths=0.6, zorder=3, rasterized=many,
         )  # fmt: skip
     axes.set_title(panel.task)
     axes.set_xlabel(x_unit.label(x))

@@ -13,10 +13,10 @@ from harness.analysis.answers import answer_table
 from harness.analysis.columns import describe, rows
 from harness.analysis.cost import cost_table
 from harness.analysis.groups import AxisOrder
-from harness.analysis.pareto import Point, front, panels
+from harness.analysis.pareto import Point, front, front_ties, panels
 from harness.analysis.parts import part_tables
 from harness.analysis.schemes import scheme_table
-from harness.analysis.statistics import Sample
+from harness.analysis.statistics import Error, Sample
 from harness.analysis.table import Table
 from harness.analysis.tuning import tuning_table
 from harness.records.measured import Memory
@@ -115,6 +115,28 @@ def test_the_front_is_what_nothing_beats(values: list[tuple[float, float]]) -> N
     beaten = [any(ox <= x and oy >= y and (ox, oy) != (x, y) for ox, oy in values) for x, y in values]
     expected = sorted(value for value, out in zip(values, beaten, strict=True) if not out)
     assert [(point.x.mean, point.y.mean) for point in found] == expected
+
+
+def at(peak: float, accuracy: float, peak_noise: float | None = None, stderr: float | None = None) -> Point:
+    """A point with these A/A repeats of its peak, and this standard error over items."""
+    repeated = (None if peak_noise is None else Error(peak_noise, 10),)
+    return Point("none", f"{peak}, {accuracy}", "", Sample((peak,), repeated=repeated), Sample((accuracy,), (stderr,), quality=True))
+
+
+@pytest.mark.parametrize(
+    ("point", "tied"),
+    [
+        (at(100, 0.79, 5, 0.02), True),  # as cheap, and as good within the noise
+        (at(101, 0.79, 5, 0.02), True),  # dearer by less than the noise too
+        (at(200, 0.79, 5, 0.02), False),  # surely dearer
+        (at(100, 0.60, 5, 0.02), False),  # surely worse
+        (at(101, 0.80, None, 0.02), False),  # of unknown noise
+        (at(50, 0.10, 5, 0.02), False),  # on the front itself
+    ],
+)
+def test_what_the_front_beats_within_the_noise_alone_ties_with_it(point: Point, tied: bool) -> None:
+    found = front_ties([at(100, 0.80, 5, 0.02), point], describe("memory.peak_vram"), describe("accuracy"))
+    assert found == ([point] if tied else [])
 
 
 def test_a_plot_leaves_out_random_weights_and_cells_without_both_numbers() -> None:

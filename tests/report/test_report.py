@@ -15,7 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from record_factory import START, metric, record, write_run
+from record_factory import MIB, START, metric, record, write_run
 
 from harness.analysis.pareto import Point
 from harness.analysis.statistics import Sample
@@ -283,6 +283,17 @@ def test_counts_from_zero_to_millions_share_one_readable_axis(tmp_path: Path) ->
     assert "<!-- 100k -->" in drawn
     assert "<!-- 10M -->" in drawn
     assert "mathdefault" not in drawn
+
+
+@pytest.mark.parametrize(("accuracy", "tied"), [(0.78, True), (0.40, False)])
+def test_a_plot_and_a_chart_outline_what_ties_with_the_front(tmp_path: Path, accuracy: float, tied: bool) -> None:
+    found = [record(method=method, metrics=[metric(value=value, stderr=0.02)], peak=100 * MIB) for method, value in (("none", 0.8), ("lora", accuracy))]
+    folder = write_run(tmp_path / "run", found, SUITE)
+    write_report(folder, ["md", "html"])
+    assert ("Dark outline" in (folder / "report.md").read_text(encoding="utf-8")) is tied
+    drawn = "".join(path.read_text(encoding="utf-8") for path in (folder / "plots").glob("pareto-*.svg"))
+    assert (re.search(r"stroke: #333333; stroke-width: 0.6", drawn) is not None) is tied
+    assert ("a tie with the front" in (folder / "report.html").read_text(encoding="utf-8")) is tied
 
 
 def test_more_methods_than_colours_still_have_one_each() -> None:
