@@ -136,6 +136,14 @@ def describe(key: str, among: Sequence[Row] = ()) -> Quantity:
     return replace(known, key=key, label=" ".join([known.label, *words]))
 
 
+def described(key: str, among: Sequence[Row] = ()) -> Quantity:
+    """As `describe`; what nothing describes (a third party's metric, in a file that has its values alone) is a score of which nothing else is known."""
+    try:
+        return describe(key, among)
+    except UnknownName:
+        return Quantity(key, key.replace("_", " "), None, "plain", None, f"metric {key}", quality=True)
+
+
 def metric_address(name: str, task: str | None = None, when: str | None = None) -> str:
     """The address of a metric: `name[@task][:when]`."""
     return name + (f"@{task}" if task else "") + (f":{when}" if when else "")

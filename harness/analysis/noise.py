@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from harness.analysis.columns import Row, describe, device_name, row
+from harness.analysis.columns import Row, described, device_name, row
 from harness.analysis.statistics import Error, mean, sample_std
-from harness.errors import DataError, RequestError, UnknownName
+from harness.errors import DataError, RequestError
 from harness.quantities import Quantity
 from harness.records.noise import NOISE, REPEATS, Noise, Repeated, RepeatedCell, read_noise
 from harness.records.schema import Record
@@ -175,7 +175,7 @@ def pools(noise: Noise) -> dict[PoolKey, Pool]:
     quantities: dict[str, Quantity] = {}
     for cell in noise.cells:
         for key, found in cell.quantities.items():
-            quantity = quantities.setdefault(key, _described(key))
+            quantity = quantities.setdefault(key, described(key))
             if quantity.quality or found.mean:  # nothing is relative to 0
                 where = key, cell.task if quantity.quality else None, found.protocol
                 once = tuple(found.values) if found.std else cell.id
@@ -190,14 +190,6 @@ def _pool(quantity: Quantity, where: PoolKey, cells: Sequence[Repeated]) -> Pool
     variance = math.fsum(size**2 * freedom for size, freedom in sizes) / degrees
     level = mean([cell.mean for cell in cells])
     return Pool(quantity, task, Error(math.sqrt(variance), degrees, where), level, len(cells), sum(cell.n for cell in cells))
-
-
-def _described(key: str) -> Quantity:
-    """The quantity; one that no table knows (a third party's metric) is a score of which nothing else is known."""
-    try:
-        return describe(key)
-    except UnknownName:
-        return Quantity(key, key.replace("_", " "), None, "plain", None, f"metric {key}", quality=True)
 
 
 def fitting_noise(place: Path, rows: Sequence[Row]) -> Noise:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.analysis.columns import describe
+from harness.analysis.columns import described
 from harness.analysis.groups import group_by
 from harness.analysis.over_time import Change, Series, series_of
 from harness.analysis.run import Run
 from harness.analysis.table import MISSING, Column, Entry, Table, entries, name_columns
 from harness.analysis.tables import headline, slug
-from harness.errors import UnknownName
 from harness.quantities import Quantity
 from harness.records.history import read_points
 
@@ -80,14 +79,6 @@ def over_time_tables(run: Run, history: Path) -> Iterator[Table]:
         found = [series for series in series_of(points, key) if len(series.points) > 1]
         if found:
             yield trend_table(found, described(key))
-
-
-def described(key: str) -> Quantity:
-    """The quantity at that address; a third party's metric, of which the file tells nothing else, as a plain number."""
-    try:
-        return describe(key)
-    except UnknownName:
-        return Quantity(key, key.replace("_", " "), None, "plain", None, f"metric {key}")
 
 
 def _change_words(change: Change, quantity: Quantity) -> str:

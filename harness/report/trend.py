@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.analysis.columns import described
 from harness.analysis.over_time import Series
-from harness.analysis.over_time_tables import change_table, described, trend_table
+from harness.analysis.over_time_tables import change_table, trend_table
 from harness.analysis.tables import slug
 from harness.quantities import Quantity
 from harness.records.store import write_atomically

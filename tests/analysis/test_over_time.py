@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from record_factory import START, environment, metric, record, write_run
 
+from harness.analysis.columns import described
 from harness.analysis.over_time import add_run, read_series
 from harness.analysis.over_time_tables import (
     change_table,
-    described,
     over_time_tables,
     sparkline,
     trend_table,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.columns import Row, describe
+from harness.analysis.columns import Row, describe, described
 from harness.analysis.gate.matching import Matching, Pair
-from harness.analysis.gate.numbers import described, finite
+from harness.analysis.gate.numbers import finite
 from harness.records.parts import Status
 from harness.records.schema import Record
 from harness.records.store import Damaged

@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.columns import Reading, Row, describe, device_name
+from harness.analysis.columns import Reading, Row, described, device_name
 from harness.analysis.gate.matching import Pair
 from harness.analysis.groups import axes_of, group_by, sample_of
 from harness.analysis.noise import QUANTIZING
 from harness.analysis.statistics import Sample
-from harness.errors import UnknownName
 from harness.quantities import Quantity
 from harness.suite.gate import Gate
 
@@ -67,14 +66,6 @@ def numbers(pairs: Sequence[Pair], gate: Gate) -> Iterator[Number]:
             having = tuple(pair for pair in group if _both(pair, key) and not (quantity.quality and pair.left.random_weights))
             if having and not gate.limit(quantity).ignore:
                 yield Number(quantity, having)
-
-
-def described(key: str, rows: Sequence[Row]) -> Quantity:
-    """The quantity; one that nothing describes any more has no better way."""
-    try:
-        return describe(key, rows)
-    except UnknownName:
-        return Quantity(key, key.replace("_", " "), None, "plain", None, f"metric {key}")
 
 
 def finite(reading: Reading | None) -> bool:

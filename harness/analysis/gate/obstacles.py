@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from harness.analysis.columns import described
 from harness.analysis.gate.matching import Matching, Pair
-from harness.analysis.gate.numbers import described, finite, same_way
+from harness.analysis.gate.numbers import finite, same_way
 from harness.analysis.gate.sides import Side
 from harness.suite.gate import Gate
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.analysis.columns import AXES, Row, describe, device_name, row
-from harness.analysis.gate.numbers import described
+from harness.analysis.columns import AXES, Row, describe, described, device_name, row
 from harness.analysis.run import Run, read_run
 from harness.analysis.table import MISSING, Column, Entry, Table, entries, name_columns
 from harness.analysis.tables import headline
