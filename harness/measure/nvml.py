@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from harness.measure.device_processes import Holder, divide
-from harness.measure.nvml_device import Device, visible_device
+from harness.measure.nvml_device import Device, doubtful_number, visible_device
 from harness.measure.nvml_driver import Driver, open_driver, refusals
 from harness.measure.nvml_tally import Tally, untold
 
@@ -48,6 +48,9 @@ def open_nvml(notes: list[str] | None = None, driver: Driver | None = None) -> N
         reasons.append(f"{told}: {ALL_NULL}")
         driver.call("nvmlShutdown")
         return None
+    with suppress(*refusals()):  # a driver that does not name its cards leaves the doubt unsaid, and no reading out
+        doubt = doubtful_number(driver, variable, os.environ.get("CUDA_DEVICE_ORDER"))
+        reasons.extend([doubt] if doubt is not None else [])
     return Nvml(driver, device)
 
 

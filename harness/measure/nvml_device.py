@@ -32,6 +32,23 @@ def visible_device(driver: Driver, variable: str | None) -> Device | None:
     return Device(handle) if instance is None else Device(instance, mig=True)
 
 
+def doubtful_number(driver: Driver, variable: str | None, order: str | None) -> str | None:
+    """Why the device may be another one than CUDA's 0, or None: of cards of several kinds CUDA counts the fastest first, and NVML goes by
+    their bus.
+
+    variable, order: the values of CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER, None where they are not set. Source: CUDA C++
+    Programming Guide, environment variables.
+    """
+    by_uuid = variable is not None and variable.split(",")[0].strip().startswith(("GPU-", "MIG-"))
+    if by_uuid or order == "PCI_BUS_ID":
+        return None
+    handles = [driver.call("nvmlDeviceGetHandleByIndex", index) for index in range(driver.call("nvmlDeviceGetCount"))]
+    names = sorted({_text(driver.call("nvmlDeviceGetName", handle)) for handle in handles}) if len(handles) > 1 else []
+    if len(names) < 2:
+        return None
+    return f"there are several kinds of GPU here ({', '.join(names)}), and CUDA may count them otherwise than NVML, whose readings are then another card's: set CUDA_DEVICE_ORDER=PCI_BUS_ID"
+
+
 def _by_ordinal(driver: Driver, text: str) -> Any | None:
     ordinal = re.match(r"\+?(\d+)", text)
     if ordinal is None or int(ordinal[1]) >= driver.call("nvmlDeviceGetCount"):
@@ -44,7 +61,7 @@ def _by_uuid(driver: Driver, prefix: str) -> Any | None:
     for index in range(driver.call("nvmlDeviceGetCount")):
         handle = driver.call("nvmlDeviceGetHandleByIndex", index)
         uuid = driver.call("nvmlDeviceGetUUID", handle)
-        if (uuid.decode() if isinstance(uuid, bytes) else uuid).startswith(prefix):
+        if _text(uuid).startswith(prefix):
             return handle
     return None
 
@@ -65,3 +82,7 @@ def _first_mig_device(driver: Driver, handle: Any) -> Any | None:
         except pynvml.NVMLError_NotFound:
             continue
     return None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

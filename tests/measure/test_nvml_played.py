@@ -56,6 +56,33 @@ def test_the_device_is_the_first_one_that_cuda_sees(monkeypatch: pytest.MonkeyPa
     assert (device.handle, device.mig) == (handle, mig)
 
 
+@pytest.mark.parametrize(
+    ("variable", "order", "doubted"),
+    [(None, None, True), ("1", "FASTEST_FIRST", True), ("1", "PCI_BUS_ID", False), ("GPU-aaaa2222-1", None, False), ("MIG-1234", None, False)],
+)
+def test_cards_of_several_kinds_that_cuda_may_count_otherwise_are_a_note(monkeypatch: pytest.MonkeyPatch, variable: str | None, order: str | None, doubted: bool) -> None:
+    for name, value in (("CUDA_VISIBLE_DEVICES", variable), ("CUDA_DEVICE_ORDER", order)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    notes = list[str]()
+    assert open_nvml(notes, driver("two_devices")) is not None
+    said = [note for note in notes if "CUDA_DEVICE_ORDER=PCI_BUS_ID" in note]
+    assert len(said) == int(doubted)
+    assert all("NVIDIA A100-SXM4-80GB, NVIDIA T400" in note for note in said)
+
+
+def test_one_kind_of_card_is_beyond_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    alike = player(
+        Answer(call="nvmlInit"), Answer(call="nvmlDeviceGetCount", result=2), Answer(call="nvmlDeviceGetHandleByIndex", result="a device"),
+        Answer(call="nvmlDeviceGetMigMode", error="NOT_SUPPORTED"), Answer(call="nvmlDeviceGetName", result="NVIDIA H200"),
+    )  # fmt: skip
+    notes = list[str]()
+    assert open_nvml(notes, alike) is not None
+    assert notes[1:] == []
+
+
 @pytest.mark.parametrize("variable", ["", "-1", "2", "NoDevFiles", "GPU-bbbb"])
 def test_no_visible_device_is_none_with_the_reason_and_the_library_given_back(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
