@@ -33,14 +33,14 @@ class FitSearches:
     """The searches that cells of a run still wait for. They are made one after the other, trial by trial, when no cell runs:
     whatever else is in memory would count."""
 
-    def __init__(self, run: Path, store: RecordStore, where: Environment, say: Callable[[str], None]) -> None:
-        """say: told, in a sentence each, what the trials find."""
+    def __init__(self, run: Path, store: RecordStore, where: Environment, say: Callable[[str], None], wanted: bool = True) -> None:
+        """say: told, in a sentence each, what the trials find. wanted: whether any are made."""
         self.waiting: list[tuple[Cell, Record]] = []
-        self._run, self._store, self._where, self._say = run, store, where, say
+        self._run, self._store, self._where, self._say, self._wanted = run, store, where, say, wanted
 
     def add(self, cell: Cell, record: Record) -> None:
-        """Has the cell's search made, where its record waits for one."""
-        if awaits_fit(record):
+        """Has the cell's search made, where its record waits for one and searches are made at all."""
+        if self._wanted and awaits_fit(record):
             self.waiting.append((cell, record))
 
     def make(self, executor: Executor, stop: Stop) -> None:

@@ -4,7 +4,8 @@ The first repeat is the run directory itself, an ordinary run. The others are ru
 <run>/noise/2, 3, ..., each with its own records and its own shared/. Repeats come one after the other, each over
 all cells, so that a machine that drifts shows it. Every cell has a fresh process, as in any run, and within a repeat
 nothing is taken from another one: no evaluation of an untuned model, and no quantized weights either, which an ordinary run
-takes from the user's cache.
+takes from the user's cache. What fits (`measure.fit`) is searched in the first repeat alone: a search is many trials and no number
+that repeats could tell the noise of.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def run_repeats(suite: Suite, options: RunOptions, repeats: int, display: Callab
         folder = run if number == 1 else run / REPEATS / str(number)
         with display() as shown:
             shown.note(f"repeat {number} of {repeats}")
-            summaries.append(run_suite(suite, replace(options, out=folder, own_weights=True), shown))
+            summaries.append(run_suite(suite, replace(options, out=folder, own_weights=True, searches=number == 1), shown))
         if summaries[-1].interrupted:
             break
         shutil.rmtree(quantized_weights_folder(folder / "shared"), ignore_errors=True)

@@ -36,6 +36,7 @@ class RunOptions:
     """What the command line says of a run. out: None for results/<suite>/<timestamp> or the newest unfinished one.
 
     own_weights: quantized weights are made anew in the run directory, none is taken from the user's cache or left there.
+    searches: what fits is searched where the suite asks for it (`measure.fit`).
     """
 
     out: Path | None = None
@@ -46,6 +47,7 @@ class RunOptions:
     fresh: bool = False
     results: Path = Path("results")
     own_weights: bool = False
+    searches: bool = True
 
 
 @dataclass
@@ -107,7 +109,7 @@ def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary
             _announce_superseded(set_aside(store, plan.cells), display)
             if options.own_weights:
                 make_folder(quantized_weights_folder(run / "shared"))
-            recorder = Recorder(run, store, contents.environment, display, options.jobs, len(selected))
+            recorder = Recorder(run, store, contents.environment, display, options.jobs, len(selected), options.searches)
             recorder.go_on(selected, options.fresh, executor, stop)
             return recorder.summary
     finally:
@@ -118,12 +120,12 @@ class Recorder:
     """Turns what the executor reports into records, and counts them."""
 
     def __init__(
-        self, run: Path, store: RecordStore, where: Environment, display: Display, jobs: int, selected: int
+        self, run: Path, store: RecordStore, where: Environment, display: Display, jobs: int, selected: int, searches: bool = True
     ) -> None:
         self.store, self.where, self.display, self.jobs = store, where, display, jobs
         self.summary = RunSummary(run, selected)
         self.retries: dict[str, int] = {}
-        self.fits = FitSearches(run, store, where, display.note)
+        self.fits = FitSearches(run, store, where, display.note, wanted=searches)
 
     def go_on(self, selected: Sequence[Cell], fresh: bool, executor: Executor, stop: Stop) -> None:
         """Runs what is left of the selected cells, and then of the searches for what fits."""

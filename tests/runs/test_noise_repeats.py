@@ -35,6 +35,16 @@ tasks: [{id: text, task: wikitext2, data: micro, max_eval_samples: 2}]
 train: {max_length: 32}
 """
 
+#: One trial answers both of its searches.
+SEARCHED = """
+name: searched
+models: [{id: tiny, source: "micro:decoder", dtype: float32}]
+methods: [{id: lora, method: lora, r: 4, target_modules: [q_proj]}]
+tasks: [{task: synthetic, rows: 4}]
+train: {max_steps: 2, max_length: 32, per_device_train_batch_size: 1}
+measure: {warmup_steps: 0, fit: {batch_size: 1, max_length: 32}}
+"""
+
 
 class Watching:
     """A display that remembers which cells ran in which directory, and asks the run to stop after the given number of them."""
@@ -129,6 +139,19 @@ def test_the_command_writes_floors_and_report_and_prints_them(stopped: Any, suit
     report = (run / "report.md").read_text(encoding="utf-8")
     assert "## Noise floors" in report
     assert (run / "tables" / "noise.csv").is_file()
+
+
+def test_what_fits_is_searched_in_the_first_repeat_alone(tmp_path: Path) -> None:
+    path = tmp_path / "searched.yaml"
+    path.write_text(SEARCHED)
+    found = run_repeats(load_suite(path), RunOptions(device="cpu", results=tmp_path), 2, Watching().shown)
+    assert (found.interrupted, found.exit_code) == (False, 0)
+    first, second = (RecordStore(folder).read_all()[0] for folder in (found.run, found.run / "noise" / "2"))
+    assert first[0].fit is not None
+    assert len(first[0].fit.trials) == 1
+    assert second[0].fit is None
+    assert not (found.run / "noise" / "2" / "cells" / second[0].cell.id / "fit").exists()
+    assert {status for cell in measure_noise(found.run).cells for status in cell.statuses} == {"ok"}
 
 
 @pytest.mark.parametrize(("second", "again"), [("ok", False), ("oom", False), ("failed", True), ("timeout", True), (None, True)])
