@@ -19,7 +19,7 @@ _MAKERS = ("nvidia ", "tesla ", "geforce ")
 
 @dataclass(frozen=True)
 class Card:
-    """One card. peaks: FLOP/s by dtype, without those that it has no fast products of. memory_gb: as it is sold.
+    """One card. peaks: FLOP/s by dtype, without those that it has no fast products of, or that no document tells for sure. memory_gb: as it is sold.
 
     bandwidth: bytes/s of its memory. source: NVIDIA's document.
     """
@@ -40,7 +40,7 @@ def card_of(name: str) -> Card | None:
 
 
 def _card(
-    name: str, memory_gb: int, gb_per_second: float, source: str, *, fp32: float, tf32: float | None = None, fp16: float | None = None, bf16: float | None = None
+    name: str, memory_gb: int, gb_per_second: float, source: str, *, fp32: float | None = None, tf32: float | None = None, fp16: float | None = None, bf16: float | None = None
 ) -> Card:
     """Rates in TFLOP/s, as the documents have them."""
     rates = {"fp32": fp32, "tf32": tf32, "fp16": fp16, "bf16": bf16}
@@ -99,7 +99,7 @@ CARDS: tuple[Card, ...] = (
     _card("GH200 480GB", 96, 4000, _GH200, fp32=67.0, tf32=494.5, fp16=989.5, bf16=989.5),
     _card("GH200 144G HBM3e", 144, 4900, _GH200, fp32=67.0, tf32=494.5, fp16=989.5, bf16=989.5),
     _card("B200", 180, 8000, "NVIDIA DGX B200 and HGX B200 data sheets, an eighth of the system's (figures with sparsity, halved)",
-          fp32=75.0, tf32=1125.0, fp16=2250.0, bf16=2250.0),
+          tf32=1125.0, fp16=2250.0, bf16=2250.0),  # fp32: NVIDIA's documents and their readers have 75, 80 and 90
 )  # fmt: skip
 
 _BY_NAME = {card.name.lower(): card for card in CARDS}
