@@ -73,8 +73,7 @@ def _points(row: Row) -> list[Point]:
     if row.ok and record.training is not None and record.memory.peak_vram is not None and batch_size and max_length:
         points.append(Point(batch_size, max_length, record.memory.peak_vram))
     elif outcome.status == "oom" and batch_size and max_length:
-        total = outcome.out_of_memory.total if outcome.out_of_memory is not None else None
-        points.append(Point(batch_size, max_length, None, max(total or 0, record.memory.peak_vram or 0)))
+        points.append(Point(batch_size, max_length, None, max(record.room or 0, record.memory.peak_vram or 0)))
     for trial in record.fit.trials if record.fit is not None else ():
         if trial.status == "oom":
             points.append(Point(trial.batch_size, trial.max_length, None, max(trial.total_bytes or 0, trial.peak_bytes or 0)))

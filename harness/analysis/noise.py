@@ -128,8 +128,7 @@ def _repeated(rows: Sequence[Row], key: str) -> Repeated | str | None:
 
 def _own(found: Row, key: str) -> bool:
     """Whether this cell measured the number itself in this repeat, and did not read it from where another cell left it."""
-    stored = found.record.quantization
-    return key not in QUANTIZING or (stored is not None and stored.cost is not None and stored.cost.here)
+    return key not in QUANTIZING or found.record.quantized_here
 
 
 @dataclass(frozen=True)

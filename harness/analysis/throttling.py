@@ -13,6 +13,7 @@ THROTTLED_NOTE = "the GPU slowed its clocks in the phase that this comes from, f
 GENERATING: Mapping[str, PhaseName] = {
     "before": "generate_base", "after": "generate", "merged": "generate_merged", "merged-requantized": "generate_requantized"
 }  # fmt: skip
+UNTIMED = ("final_loss", "steps", "best_step")  # of training: neither times nor rates
 
 
 def throttled_marks(rows: Sequence[Row], key: str) -> tuple[str, ...]:
@@ -31,7 +32,9 @@ def _phases(row: Row, key: str) -> set[str]:
     if section == "timing":
         return set(row.record.timing.throttled) if rest == "total" else {rest}
     if section == "training":
-        return {"train"}
+        return set() if rest in UNTIMED else {"train"}
+    if key == "quantization.seconds":
+        return {"quantize"} if row.record.quantized_here else set()
     if section not in ("latency", "batch_latency"):
         return set()
     form = GENERATING.get(key.rpartition(":")[2])

@@ -140,7 +140,7 @@ class Trial(Part):
     max_length: int
     status: Status
     peak_bytes: int | None = None
-    total_bytes: int | None = Field(default=None, description="of the memory that it ran out of, where status is oom; see OutOfMemory.total")
+    total_bytes: int | None = Field(default=None, description="that it could have had of the memory that it ran out of, where status is oom; see Record.room")
 
 
 class Fit(Part):
@@ -211,6 +211,24 @@ class Record(Part):
     started: datetime
     finished: datetime
     notes: list[str] = Field(default_factory=list)
+
+    @property
+    def quantized_here(self) -> bool:
+        """Whether the cell quantized its weights itself, once, before they were loaded, and did not read them from where another cell left them."""
+        return self.quantization is not None and self.quantization.cost is not None and self.quantization.cost.here
+
+    @property
+    def room(self) -> int | None:
+        """Bytes that a cell which ran out of memory could have had where it ran, and which it therefore needs more than: all there is, less
+        what others held on its GPU. None where that is not known, and where a cell on a GPU ran out of the host's memory: of cards that says nothing.
+        """
+        found, others = self.outcome.out_of_memory, self.memory.others
+        if found is None or (found.where == "host" and self.environment.device == "cuda"):
+            return None
+        theirs = 0 if others is None else others.peak_bytes
+        bounds = [] if found.total is None or theirs is None else [found.total - theirs]
+        bounds += [] if found.reserved is None or found.free is None else [found.reserved + found.free]
+        return max(bounds, default=None)
 
 
 class CellResult(Part):

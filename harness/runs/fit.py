@@ -157,11 +157,9 @@ class _TrialWatcher:
 
 
 def _trial(batch_size: int, max_length: int, record: Record) -> Trial:
-    ran_out = record.outcome.out_of_memory
     return Trial(
-        batch_size=batch_size, max_length=max_length, status=record.outcome.status, peak_bytes=record.memory.peak_vram,
-        total_bytes=None if ran_out is None else ran_out.total,
-    )  # fmt: skip
+        batch_size=batch_size, max_length=max_length, status=record.outcome.status, peak_bytes=record.memory.peak_vram, total_bytes=record.room
+    )
 
 
 def _words(batch_size: int, max_length: int) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from record_factory import record
+from record_factory import environment, record
 
 from harness.analysis.card_sizes import CARD_SIZES, GIB
 from harness.analysis.columns import rows
 from harness.analysis.fits import NOT_VRAM, WITHOUT_CONTEXT, fits_table
 from harness.analysis.groups import AxisOrder
 from harness.analysis.table import Table
-from harness.records.measured import Memory
+from harness.records.measured import Memory, OtherProcesses
 from harness.records.parts import PeakSource
 from harness.records.schema import Fit, Outcome, OutOfMemory, Record, Trial
 
@@ -60,6 +60,35 @@ def test_what_ran_out_of_memory_fits_no_card_that_is_not_larger() -> None:
     assert (small["16 GB"], small["24 GB"], small["40 GB"]) == ("1 x 512", "1 x 512", "≥ 1 x 512")
     alone = verdicts(sized(1, 512, None, total=23.6))
     assert (alone["16 GB"], alone["24 GB"], alone["40 GB"]) == ("no", "no", "?")
+
+
+CUDA = environment(device="cuda", gpu="NVIDIA A100-SXM4-80GB")
+
+
+def ran_out(where: OutOfMemory, others: OtherProcesses | None = None, peak: float = 10.0) -> Record:
+    """A cell on a GPU of 79 GiB that ran out of memory having held that much, in GiB."""
+    memory = Memory(peak_vram=int(peak * GIB), peak_vram_source="nvml_process", others=others)
+    return sized(1, 512, None, environment=CUDA).model_copy(update={"memory": memory, "outcome": Outcome(status="oom", phase="train", out_of_memory=where)})
+
+
+def test_what_others_held_on_the_card_is_no_room_that_was_missing() -> None:
+    """With 60 GiB of another process on it, a card of 79 GiB shows no more than that 19 GiB are too few."""
+    full = OutOfMemory(where="device", total=79 * GIB, reserved=17 * GIB, free=1 * GIB)
+    found = verdicts(ran_out(full, OtherProcesses(peak_bytes=60 * GIB, processes=1)))
+    assert (found["16 GB"], found["24 GB"], found["80 GB"]) == ("no", "?", "?")
+    untold = verdicts(ran_out(full, OtherProcesses(peak_bytes=None, processes=1)))
+    assert (untold["16 GB"], untold["24 GB"]) == ("no", "?"), "what torch had and could have had"
+    assert verdicts(ran_out(full))["48 GB"] == "no", "alone on it"
+
+
+def test_a_limit_on_a_card_that_others_use_too_still_tells() -> None:
+    limited = OutOfMemory(where="device", total=16 * GIB, reserved=15 * GIB, free=1 * GIB)
+    assert verdicts(ran_out(limited, OtherProcesses(peak_bytes=30 * GIB, processes=1)))["16 GB"] == "no"
+
+
+def test_the_hosts_memory_that_ran_out_says_nothing_of_cards() -> None:
+    found = verdicts(ran_out(OutOfMemory(where="host", total=128 * GIB, free=0)))
+    assert (found["8 GB"], found["12 GB"], found["80 GB"]) == ("no", "?", "?"), "no more than its own peak of 10 GiB"
 
 
 def test_of_equal_tokens_the_longer_sequence_is_the_larger_size() -> None:

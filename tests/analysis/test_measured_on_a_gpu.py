@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from record_factory import MIB, environment, record
+from record_factory import MIB, START, environment, record
 
 from harness.analysis.columns import describe, row, rows
 from harness.analysis.cost import cost_table
@@ -14,7 +14,7 @@ from harness.analysis.memory_ways import memory_table
 from harness.analysis.throttling import THROTTLED_MARK, throttled_marks
 from harness.records.measured import Latency, Memory, PhaseMemory, Timing
 from harness.records.parts import Percentiles
-from harness.records.schema import Record
+from harness.records.schema import Quantization, QuantizationCost, Record
 
 ORDER = AxisOrder()
 
@@ -93,10 +93,18 @@ def test_times_and_rates_of_a_throttled_phase_are_marked(key: str, phase: str) -
 
 @pytest.mark.parametrize(
     ("key", "phase"),
-    [("timing.train", "load"), ("memory.train_peak", "train"), ("training.step_ms.p50", "evaluate"), ("latency.ttft_ms.p50:merged", "generate"), ("accuracy", "evaluate")],
+    [("timing.train", "load"), ("memory.train_peak", "train"), ("training.step_ms.p50", "evaluate"), ("latency.ttft_ms.p50:merged", "generate"), ("accuracy", "evaluate"), ("training.final_loss", "train"), ("training.steps", "train"), ("quantization.seconds", "quantize")],
 )
 def test_other_numbers_are_not(key: str, phase: str) -> None:
     assert throttled_marks(rows([record(timing=throttled(**{phase: ["SwPowerCap"]}))]), key) == ()
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_the_time_that_quantizing_took_is_marked_in_the_cell_that_quantized(here: bool) -> None:
+    cost = QuantizationCost(seconds=9.0, peak_bytes=MIB, peak_source="nvml_process", disk_bytes=MIB, made=START, here=here)
+    stored = Quantization(layers=1, weights=2 * MIB, bytes=MIB, bits_per_weight=4.0, kernels={"TorchLinear": 1}, cost=cost)
+    slowed = record(timing=throttled(quantize=["SwPowerCap"])).model_copy(update={"quantization": stored})
+    assert throttled_marks(rows([slowed]), "quantization.seconds") == ((THROTTLED_MARK,) if here else ())
 
 
 def test_the_one_form_of_a_cell_that_tunes_nothing_was_timed_in_generate() -> None:

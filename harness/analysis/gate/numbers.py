@@ -76,12 +76,8 @@ def finite(reading: Reading | None) -> bool:
 def _both(pair: Pair, key: str) -> bool:
     if not (finite(pair.left.readings.get(key)) and finite(pair.right.readings.get(key))):
         return False
-    return key not in QUANTIZING or all(_quantized_here(row) for row in (pair.left, pair.right))
+    return key not in QUANTIZING or all(row.record.quantized_here for row in (pair.left, pair.right))
 
-
-def _quantized_here(row: Row) -> bool:
-    stored = row.record.quantization
-    return stored is not None and stored.cost is not None and stored.cost.here
 
 
 def same_way(pair: Pair, key: str) -> bool:
