@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ctypes import Structure, addressof
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import StorageError
-from harness.measure.nvml import Nvml, open_nvml
+from harness.measure.nvml import open_nvml
 from harness.measure.nvml_driver import Driver, Library, refusals
 from harness.measure.nvml_player import CELL, MISMATCH, TRACE_VERSION, Answer, TraceHead, write_trace
 from harness.measure.sampled_cell import SampledCell
@@ -83,7 +83,8 @@ def record_trace(path: Path, seconds: float, period_ms: float, device: str) -> l
     if nvml is not None:
         with nvml:
             lines.append(f"{nvml.name()}, driver {nvml.driver()}, CUDA {nvml.cuda_driver()}, compute capability {nvml.compute_capability()}")
-            lines.append(f"{_record(nvml, seconds, period_ms / 1000, device)} readings, one every {period_ms:g} ms")
+            readings = take_readings(SampledCell(os.getpid(), nvml, None), seconds, period_ms / 1000, _OnCuda if device == "cuda" else None)
+            lines.append(f"{readings} readings, one every {period_ms:g} ms")
             lines.extend(nvml.missing())
     head = TraceHead(
         nvml_trace=TRACE_VERSION, origin="recorded", about="; ".join(lines),
@@ -96,25 +97,42 @@ def record_trace(path: Path, seconds: float, period_ms: float, device: str) -> l
     return [*lines, f"written to {path}"]
 
 
-def _record(nvml: Nvml, seconds: float, period: float, device: str) -> int:
-    """Reads the device every `period` seconds; returns how often."""
-    cell, work = SampledCell(os.getpid(), nvml, None), None
+class Work(Protocol):
+    """Something for the device to do and to hold."""
+
+    def until(self, due: float) -> None:
+        """Keeps the device busy until then, in time.monotonic() seconds."""
+
+    def end(self) -> None:
+        """Gives back what it held."""
+
+
+def take_readings(cell: SampledCell, seconds: float, period: float, begin_work: Callable[[], Work] | None) -> int:
+    """Reads the cell every `period` seconds, and works in the second of three thirds; returns how often it read.
+
+    begin_work: None for no work. What it takes to begin (torch's import and a CUDA context are seconds) counts for no time, or the
+    readings of the busy third would be taken one upon the other, with no work between them.
+    """
+    work: Work | None = None
     readings, began = max(math.ceil(seconds / period), 3), time.monotonic()
     for reading in range(readings):
+        if begin_work is not None and work is None and 3 * reading // readings == 1:
+            before = time.monotonic()
+            work = begin_work()
+            began += time.monotonic() - before
         due = began + reading * period
-        if device == "cuda" and 3 * reading // readings == 1:
-            work = work or _Work()
+        if work is not None and 3 * reading // readings == 2:
+            work.end()
+            work, begin_work = None, None
+        if work is not None:
             work.until(due)
-        elif work is not None:
-            work = None
-            free_memory()
         time.sleep(max(0.0, due - time.monotonic()))
         cell.read()
     return readings
 
 
-class _Work:
-    """Something for the device to do and to hold."""
+class _OnCuda:
+    """Matrix products on the device, and a block of its memory."""
 
     def __init__(self) -> None:
         import torch
@@ -128,6 +146,11 @@ class _Work:
         while time.monotonic() < due:
             self._torch.matmul(self._matrix, self._matrix)
             self._torch.cuda.synchronize()
+
+    def end(self) -> None:
+        """The allocator's cache too."""
+        del self._held, self._matrix
+        free_memory()
 
 
 def _error_name(error: Exception) -> str | int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pynvml
 import pytest
@@ -17,7 +17,8 @@ from harness.errors import RequestError, StorageError
 from harness.measure.nvml import open_nvml
 from harness.measure.nvml_driver import TRACE_VARIABLE, Library, open_driver
 from harness.measure.nvml_player import Answer, PlayedDriver, Trace, TraceHead, read_trace
-from harness.measure.nvml_trace import RecordingDriver, record_trace
+from harness.measure.nvml_trace import RecordingDriver, record_trace, take_readings
+from harness.measure.sampled_cell import SampledCell
 from harness.measure.telemetry import read_telemetry
 
 HEAD = TraceHead(nvml_trace=1, origin="hand-written", about="made by a test")
@@ -298,6 +299,32 @@ def test_a_recording_is_a_trace_that_says_what_it_is_of(tmp_path: Path) -> None:
     assert trace.answers[0].call == "nvmlInit"
     with pytest.raises(StorageError, match="cannot write"):
         record_trace(tmp_path / "absent" / "here.jsonl", 0.03, 10, "cpu")
+
+
+class SlowToBegin:
+    """Work that takes as long to begin as a whole recording, as torch's import and a CUDA context may."""
+
+    def __init__(self) -> None:
+        time.sleep(1.0)
+        self.ended = False
+        self.dues: list[float] = []
+        SlowToBegin.begun.append(self)
+
+    def until(self, due: float) -> None:
+        self.dues.append(due - time.monotonic())
+
+    def end(self) -> None:
+        self.ended = True
+
+    begun: ClassVar[list[SlowToBegin]] = []
+
+
+def test_what_it_takes_to_begin_the_work_costs_no_time_in_which_it_is_read() -> None:
+    taken = take_readings(SampledCell(CELL, played("ordinary"), None), 1.0, 0.0625, SlowToBegin)
+    (work,) = SlowToBegin.begun
+    assert (taken, len(work.dues)) == (16, 5), "a third of the readings"
+    assert max(work.dues) > 0, "there is time to work between them"
+    assert work.ended
 
 
 @pytest.mark.gpu
