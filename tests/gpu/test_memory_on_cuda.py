@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -19,11 +20,15 @@ MIB = 2**20
 
 @pytest.fixture
 def nvml() -> Iterator[Nvml]:
-    """NVML's readings of the card, this process having a CUDA context and nothing cached."""
+    """NVML's readings of the card, this process having a CUDA context and nothing cached.
+
+    What tests before have left stays: cuBLAS's workspace, which lives in torch's allocator from the first product on (32 MiB on Hopper).
+    """
     import torch
 
     torch.zeros(1, device="cuda")
     torch.cuda.synchronize()
+    gc.collect()
     torch.cuda.empty_cache()
     opened = open_nvml()
     assert opened is not None
@@ -57,13 +62,14 @@ def test_every_phase_has_its_own_peak_and_gives_the_cache_back(nvml: Nvml) -> No
     readings: list[PhaseReading] = []
     meter = PhaseMeter("cuda", lambda phase, at: None, readings.append)
     sizes = {"load": 64, "train": 512, "evaluate": 128}
+    kept, kept_reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
     for phase, mib in sizes.items():
         with meter.phase(phase):  # type: ignore[arg-type]
             block = torch.empty(mib * MIB, dtype=torch.uint8, device="cuda")
             del block
     for reading, mib in zip(readings, sizes.values(), strict=True):
-        assert mib * MIB <= (reading.torch_allocated or 0) < (mib + 8) * MIB, reading.phase
-        assert (reading.torch_reserved or 0) < (mib + 32) * MIB, f"{reading.phase} has the cache of the phase before"
+        assert mib * MIB <= (reading.torch_allocated or 0) - kept < (mib + 8) * MIB, reading.phase
+        assert (reading.torch_reserved or 0) - kept_reserved < (mib + 32) * MIB, f"{reading.phase} has the cache of the phase before"
 
 
 def test_an_allocation_that_no_card_holds_tells_what_was_asked_and_what_there_was(nvml: Nvml) -> None:

@@ -123,6 +123,7 @@ def test_on_cuda_a_phase_waits_for_its_work_and_knows_torchs_peaks() -> None:
     readings: list[PhaseReading] = []
     meter = PhaseMeter("cuda", lambda phase, at: None, readings.append)
     torch.zeros(1, device="cuda")
+    kept = torch.cuda.memory_allocated()  # by tests before: cuBLAS's workspace lives in torch's allocator from the first product on
     with meter.phase("load"):
         block = torch.empty(100 * MIB, dtype=torch.uint8, device="cuda")
         del block
@@ -135,8 +136,8 @@ def test_on_cuda_a_phase_waits_for_its_work_and_knows_torchs_peaks() -> None:
     with meter.phase("evaluate"):
         pass
     load, train, evaluate = readings
-    assert 100 * MIB <= (load.torch_allocated or 0) < 110 * MIB
-    assert (evaluate.torch_allocated or 0) < 10 * MIB
+    assert 100 * MIB <= (load.torch_allocated or 0) - kept < 110 * MIB
+    assert (evaluate.torch_allocated or 0) - kept < 10 * MIB
     assert (load.torch_reserved or 0) >= (load.torch_allocated or 0)
     assert train.ended - train.started >= started.elapsed_time(ended) / 1000 > 0.05
     assert evaluate.ended - evaluate.started < train.ended - train.started
