@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import multiprocessing
 import os
 import statistics
@@ -95,11 +94,12 @@ def pairs(count: int, seconds: float, period_ms: float, device: str) -> Iterator
 
 
 def interval_of_median(values: Sequence[float]) -> tuple[float, float]:
-    """The distribution-free 95 % interval: the order statistics 1.96 standard errors (normal approximation of the
-    binomial) on either side of the middle."""
+    """The distribution-free 95 % interval: the innermost pair of order statistics that holds the median with that probability, exactly
+    (binomial); of fewer than six values, which have none, the smallest and the largest."""
+    from scipy.stats import binom
+
     ordered = sorted(values)
-    reach = 0.98 * math.sqrt(len(ordered))
-    lower = max(math.floor(len(ordered) / 2 - reach), 0)
+    lower = max(int(binom.ppf(0.025, len(ordered), 0.5)) - 1, 0)
     return ordered[lower], ordered[len(ordered) - 1 - lower]
 
 
