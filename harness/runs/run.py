@@ -22,6 +22,7 @@ from harness.runs.fit import FitSearches
 from harness.runs.resume import remaining, select, set_aside
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
+from harness.suite.exclude import place
 from harness.suite.identity import IDENTITY_VERSION, is_current
 from harness.suite.load import resolved_yaml
 from harness.suite.plan import make_plan
@@ -94,7 +95,7 @@ def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary
     plan = make_plan(suite, target)
     selected = select(plan.cells, options.only)
     device: Literal["cpu", "cuda"] = "cuda" if target.device == "cuda" else "cpu"
-    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned=[cell.id for cell in plan.cells])
+    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned={cell.id: place(cell.labels) for cell in plan.cells})
     contents = Contents(facts, resolved_yaml(suite), environment(device))
     run = choose(facts, options.out, options.results, options.fresh)
     left_behind = outdated(facts, options.results) if options.out is None and not options.fresh else None
