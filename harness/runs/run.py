@@ -60,9 +60,18 @@ class RunSummary:
     interrupted: bool = False
 
     @property
+    def nothing_ran(self) -> bool:
+        """Whether every cell that ended was unsupported, so that nothing was measured."""
+        return 0 < self.statuses.total() == self.statuses["unsupported"]
+
+    @property
     def exit_code(self) -> int:
-        """1 when a cell failed or took too long, or the run was stopped; else 0."""
-        return int(self.interrupted or any(self.statuses[status] for status in FAILURES))
+        """1 when a cell failed or took too long, when not one of them could run, or the run was stopped; else 0.
+
+        A cell that is unsupported among others is what a cross is there to find out; a run of nothing else is a mistake in the suite, or
+        on the wrong machine, which a script must not take for a success.
+        """
+        return int(self.interrupted or self.nothing_ran or any(self.statuses[status] for status in FAILURES))
 
 
 class Display(Protocol):
