@@ -33,7 +33,8 @@ function draw(place) {
   }
   const list = document.getElementById(`${place.id}-choice`);
   const choice = drawn.get(place)[list ? list.selectedIndex : 0];
-  const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  // the button that uploads a chart is taken away, and has nowhere to send it to
+  const settings = { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d"] };
   return Plotly.react(place, choice.data, themed(choice.layout), settings);
 }
 
@@ -52,9 +53,24 @@ function setUpCharts() {
     seen.observe(place);
     document.getElementById(`${place.id}-choice`)?.addEventListener("change", () => draw(place));
   }
+}
+
+// Paper is white and cannot be clicked: printed light, with everything open and drawn, and put back afterwards.
+function setUpPrinting() {
+  const root = document.documentElement;
+  let theme, folded;
   window.addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details")) details.open = true;
-    places.filter((place) => !drawn.has(place)).forEach(draw);
+    theme = root.dataset.theme;
+    root.dataset.theme = "light";
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const details of folded) details.open = true;
+    document.querySelectorAll(".chart").forEach(draw);
+  });
+  window.addEventListener("afterprint", () => {
+    if (theme === undefined) delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    for (const details of folded) details.open = false;
+    redraw();
   });
 }
 
@@ -130,3 +146,4 @@ document.documentElement.classList.add("scripted");
 setUpTables();
 setUpTheme();
 setUpCharts();
+setUpPrinting();

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.analysis.columns import Row, describe, metric_address
 from harness.analysis.comparable import confounded
 from harness.analysis.groups import sample_of
 from harness.analysis.latency_addresses import require_measured
-from harness.analysis.pairs import Pairing
+from harness.analysis.pairs import Pairing, select
+from harness.analysis.seeds_needed import Judged, seeds_needed
 from harness.analysis.statistics import Difference, Sample
 from harness.analysis.verdicts import Verdict
 from harness.quantities import Quantity
 from harness.suite.schema import Claim, Measured
+
+MORE_ITEMS = "More items evaluated would settle it; nothing was tuned, so that seeds change nothing."
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,36 @@ def difference_words(found: Difference, quantity: Quantity) -> str:
     return f"{text} [{quantity.show_difference(found.interval.low)}, {quantity.show_difference(found.interval.high)}]"
 
 
-def or_repeats(quantity: Quantity) -> str:
-    """What else than seeds makes the noise of a cost known."""
-    return "" if quantity.quality else ", or measure it with harness noise"
+def what_settles(judged: Sequence[Judged], cells: Sequence[Row], quantity: Quantity) -> str:
+    """How an inconclusive claim on those cells could be settled: by so many seeds, or by items."""
+    if not _seeds_matter(cells, quantity):
+        return MORE_ITEMS
+    return seeds_needed(judged, len({row.axes["seed"] for row in cells}))
+
+
+def unknown_noise(cells: Sequence[Row], quantity: Quantity) -> str:
+    """Why nothing can be said of a difference without an interval, and what would help."""
+    if not _seeds_matter(cells, quantity):
+        return "No standard error, and nothing was tuned, so that seeds change nothing: the noise is unknown."
+    return f"One measurement and no standard error: the noise is unknown; run more seeds{'' if quantity.quality else ', or measure it with harness noise'}."
+
+
+def _seeds_matter(cells: Sequence[Row], quantity: Quantity) -> bool:
+    """Whether another seed is another number: of a score, only where something was tuned."""
+    return not quantity.quality or any(row.record.training is not None for row in cells)
 
 
 def names(rows: Sequence[Row]) -> str:
     """The first three cells in words, and how many more."""
     named = [f"{row.name()} ({row.record.outcome.status})" if not row.ok else row.name() for row in rows[:3]]
     return "; ".join(named) + (f" and {len(rows) - 3} more" if len(rows) > 3 else "")
+
+
+def nothing_on(side: Measured, which: Literal["left", "right"], rows: Sequence[Row], quantity: Quantity) -> str:
+    """Why that side has no cell to compare: none matches, or none that does has the number."""
+    if select(rows, side.where):
+        return f"No cell of the {which} side ({words(side)}) has {quantity.label}."
+    return f"No cell matches the {which} side ({words(side)})."
 
 
 def words(side: Measured) -> str:

@@ -15,22 +15,26 @@ from harness.analysis.bests import check_best
 from harness.analysis.claim_sides import CheckedClaim
 from harness.analysis.columns import Row
 from harness.analysis.comparisons import check_comparison
+from harness.analysis.not_run import not_run, not_run_words
 from harness.analysis.trends import check_trend
 from harness.errors import UnknownName
+from harness.records.planned import Place
 from harness.suite.schema import Claim
 
 __all__ = ["CheckedClaim", "check_claim", "check_claims"]
 
 
-def check_claims(rows: Sequence[Row], claims: Sequence[Claim]) -> list[CheckedClaim]:
-    """Every claim with its verdict, in their order."""
-    return [check_claim(rows, claim) for claim in claims]
+def check_claims(rows: Sequence[Row], claims: Sequence[Claim], absent: Sequence[Place] = ()) -> list[CheckedClaim]:
+    """Every claim with its verdict, in their order. absent: where planned cells stand that have no record."""
+    return [check_claim(rows, claim, absent) for claim in claims]
 
 
-def check_claim(rows: Sequence[Row], claim: Claim) -> CheckedClaim:
-    """The verdict on one claim."""
+def check_claim(rows: Sequence[Row], claim: Claim, absent: Sequence[Place] = ()) -> CheckedClaim:
+    """The verdict on one claim: while a cell that it is about has no record, none but that the others do not compare."""
     check = check_best if claim.relation == "best" else check_trend if claim.over is not None else check_comparison
     try:
-        return check(rows, claim)
+        found = check(rows, claim)
+        missing = not_run(rows, absent, claim) if absent and found.verdict != "not comparable" else []
+        return CheckedClaim(claim, "inconclusive", not_run_words(missing)) if missing else found
     except UnknownName as error:
-        return CheckedClaim(claim, "inconclusive", f"{error}.")
+        return CheckedClaim(claim, "inconclusive", str(error))

@@ -7,24 +7,24 @@ from collections.abc import Sequence
 from harness.analysis.claim_sides import (
     CheckedClaim,
     difference_words,
+    nothing_on,
     objection,
-    or_repeats,
     quantity_of,
     sample,
-    words,
+    unknown_noise,
+    what_settles,
 )
 from harness.analysis.columns import Row
 from harness.analysis.effects import paired_difference, paired_ratio
 from harness.analysis.groups import relevant
 from harness.analysis.pairs import Pair, Pairing, free_axes, pair_up, select
-from harness.analysis.seeds_needed import seeds_needed
+from harness.analysis.seeds_needed import Judged
 from harness.analysis.statistics import Difference, Sample
 from harness.analysis.verdicts import bounds, judge
 from harness.quantities import Quantity
 from harness.suite.schema import Claim, Given, Measured
 
 CLAIMED = {"<": "less", ">": "more", "<=": "at most as much", ">=": "at least as much", "within": "equal"}
-MORE_ITEMS = "More items evaluated would settle it; nothing was tuned, so that seeds change nothing."
 WITH_MARGIN = {"<": " by more than", ">": " by more than", "<=": ", give or take", ">=": ", give or take", "within": " within"}
 
 
@@ -42,38 +42,30 @@ def check_comparison(rows: Sequence[Row], claim: Claim) -> CheckedClaim:
     if effect is None:
         return CheckedClaim(claim, "inconclusive", "The ratio is not defined: the right side is 0.")
     sentence = _sentence(claim, pairing, left, right, effect)
+    cells = [*pairing.left, *pairing.right]
     if effect.interval is None:
-        return CheckedClaim(claim, "inconclusive", f"{sentence} One pair and no standard error: the noise is unknown; run more seeds{or_repeats(left)}.")
+        return CheckedClaim(claim, "inconclusive", f"{sentence} {unknown_noise(cells, left)}")
     points = 1.0 if claim.relation == "ratio" else left.points
     relation = claim.relation
     assert relation in CLAIMED or relation == "ratio", "trends are checked elsewhere"
-    verdict = judge(relation, effect.interval.scaled(points), claim.margin, claim.factor)  # type: ignore[arg-type]
+    interval = effect.interval.scaled(points)
+    verdict = judge(relation, interval, claim.margin, claim.factor)  # type: ignore[arg-type]
     if verdict == "inconclusive":
         limits = bounds(relation, claim.margin, claim.factor)  # type: ignore[arg-type]
-        settles = seeds_needed(effect.interval.scaled(points), effect.value * points, limits, _seeds(pairing))
-        sentence = f"{sentence} {settles if _seeds_matter(pairing, left) else MORE_ITEMS}".rstrip()
+        sentence += f" {what_settles([Judged(effect.value * points, interval, limits)], cells, left)}"
     return CheckedClaim(claim, verdict, sentence)
-
-
-def _seeds_matter(pairing: Pairing, quantity: Quantity) -> bool:
-    """Whether another seed is another number: of a score, only where something was tuned."""
-    return not quantity.quality or any(row.record.training is not None for row in [*pairing.left, *pairing.right])
-
-
-def _seeds(pairing: Pairing) -> int:
-    return max(1, len({row.axes["seed"] for row in pairing.left}))
 
 
 def _pairing(rows: Sequence[Row], claim: Claim, ours: Quantity, theirs: Quantity | None) -> Pairing | str:
     """What is compared with what, or the sentence that says why nothing is. Tasks without the metric don't count."""
     left = select(relevant(rows, ours), claim.left.where)
     if not left:
-        return f"No cell matches the left side ({words(claim.left)})."
+        return nothing_on(claim.left, "left", rows, ours)
     if not isinstance(claim.right, Measured):
         return Pairing(tuple(Pair((row,), ()) for row in left), by_seed=True)
     right = select(relevant(rows, theirs or ours), claim.right.where)
     if not right:
-        return f"No cell matches the right side ({words(claim.right)})."
+        return nothing_on(claim.right, "right", rows, theirs or ours)
     pairing = pair_up(left, right, free_axes(claim.left, left, claim.right, right))
     if not pairing.pairs:
         return "No cell of the left side has a partner on the right that agrees with it on the axes that the claim does not name."

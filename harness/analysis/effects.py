@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -38,6 +39,7 @@ def paired_difference(sides: Sequence[Sides]) -> Difference:
 
     Raises ValueError for no pairs.
     """
+    sides = _made_once(sides)
     if len(sides) == 1:
         return difference(*sides[0])
     exact = all(left.exact and right.exact for left, right in sides)
@@ -49,6 +51,7 @@ def paired_ratio(sides: Sequence[Sides]) -> Difference | None:
     """Mean over pairs of left over right, its error to first order (delta method); None where a right side is 0."""
     if any(right.mean == 0 for _, right in sides):
         return None
+    sides = _made_once(sides)
     exact = all(left.exact and right.exact for left, right in sides)
     values = [left.mean / right.mean for left, right in sides]
     errors = (_error_of_ratio(*side) for side in sides)
@@ -56,6 +59,15 @@ def paired_ratio(sides: Sequence[Sides]) -> Difference | None:
     if len(sides) == 1:
         return difference_by(values[0], next(errors), next(floors), none=1.0)
     return _over_pairs(values, errors, floors, exact, none=1.0)
+
+
+def _made_once(sides: Sequence[Sides]) -> list[Sides]:
+    """Pairs of scores without those that repeat another to the last digit, where all repeat equally often: the seeds of an untuned model
+    are one measurement, and would pass for many. The mean over pairs stays what it is."""
+    if not all(left.quality for left, _ in sides):
+        return list(sides)
+    counts = Counter(sides)
+    return list(counts) if len(set(counts.values())) == 1 else list(sides)
 
 
 def _over_pairs(values: Sequence[float], errors: Iterable[Error | None], floors: Iterable[Sequence[Error] | None], exact: bool, none: float) -> Difference:

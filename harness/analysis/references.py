@@ -13,8 +13,8 @@ and when the cell's data are the task's own (never `micro`). A number of a metri
 its variants (`accuracy` beside `accuracy_macro`: the protocol below the table says which mean it is). Ids are labels that an author
 chose freely, so they don't count, the model's excepted. What else a row states is shown with its value, and must agree with the cell
 where the cell says it too: fields of the method (`r`, `use_dora`), of the scheme (`sym`; of one that keeps channels in 16 bit which and how
-many) and of training (`max_length`), `budget_percent`, `train_samples`, `num_gpus`, and `train` where the cell is trained on another task than it is
-evaluated on. `part` and `when` place a number at one address of its metric (`part: b1-p128`, `when: merged`): it stands beside no
+many; `calibration` and `calibration_samples`) and of training (`max_length`), `budget_percent`, `train_samples`, `num_gpus`, and `train`, the task that
+it is trained on. `part` and `when` place a number at one address of its metric (`part: b1-p128`, `when: merged`): it stands beside no
 other. The files are read by harness.analysis.reference_files.
 """
 
@@ -210,13 +210,12 @@ def _evaluated(row: Row) -> Iterator[str]:
 def _states(row: Row) -> dict[str, Any]:
     """What else of a cell a published number may name, and then must agree with."""
     config = row.record.cell.config
-    own = (config.get("evaluations") or {}).get("own", True)
     return {
         **config.get("train", {}),
         **config.get("scheme", {}),
         **config.get("method", {}),
         **scheme_states(row),
-        **({} if own else {"train": row.config("task", "task")}),
+        "train": row.config("task", "task"),
         "budget_percent": (row.config("method", "budget") or {}).get("percent"),
         "train_samples": row.config("task", "max_train_samples") or "all",
         "num_gpus": 1,  # a cell is trained on one

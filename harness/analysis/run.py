@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from harness.analysis.groups import AxisOrder, axes_of, group_by
 from harness.analysis.noise import fitting_noise, with_noise
 from harness.errors import RequestError
 from harness.records.noise import NOISE, Noise
+from harness.records.planned import Place, Planned
 from harness.records.store import Damaged, RecordStore
 from harness.suite.load import load_suite
 from harness.suite.schema import Suite
@@ -31,7 +32,7 @@ class Run:
     """One run directory.
 
     suite: None where its suite.yaml cannot be read, then suite_problem says why. waiting: how many planned cells
-    have no record yet; None where run.json does not tell. noise: of A/A repeats, which the rows' readings carry; None where there
+    have no record yet; None where run.json does not tell. absent: where those stand on the axes, if it tells. noise: of A/A repeats, which the rows' readings carry; None where there
     is none, or where noise_problem says why it cannot be used.
     """
 
@@ -45,6 +46,7 @@ class Run:
     waiting: int | None = None
     noise: Noise | None = None
     noise_problem: str | None = None
+    absent: tuple[Place, ...] = ()
 
     @property
     def name(self) -> str:
@@ -78,10 +80,14 @@ def read_run(path: Path, noise: Path | None = None) -> Run:
     found, planned = rows(records), _planned(path / "run.json")
     kept, left_out = _current(found, suite) if planned is None else _of_the_plan(found, planned)
     order = AxisOrder() if suite is None else AxisOrder(_ids(suite))
-    waiting = None if planned is None else len(planned - {row.record.cell.id for row in found})
+    there = {row.record.cell.id for row in found}
+    absent = None if planned is None else [place for id_, place in planned.items() if id_ not in there]
     floors, no_floors = _noise(path, noise, kept)
     kept = kept if floors is None else list(with_noise(kept, floors))
-    return Run(path, suite, problem, tuple(order.sort(kept, axes_of(kept))), tuple(damaged), tuple(left_out), order, waiting, floors, no_floors)
+    return Run(
+        path, suite, problem, tuple(order.sort(kept, axes_of(kept))), tuple(damaged), tuple(left_out), order,
+        waiting=None if absent is None else len(absent), noise=floors, noise_problem=no_floors, absent=tuple(filter(None, absent or ())),
+    )  # fmt: skip
 
 
 def _noise(run: Path, given: Path | None, kept: Sequence[Row]) -> tuple[Noise | None, str | None]:
@@ -99,18 +105,18 @@ def _noise(run: Path, given: Path | None, kept: Sequence[Row]) -> tuple[Noise | 
 class _Plan(BaseModel):
     """What is read of run.json."""
 
-    planned: set[str]
+    planned: Planned
 
 
-def _planned(file: Path) -> set[str] | None:
-    """The ids of all cells of the plan; None where the file does not tell."""
+def _planned(file: Path) -> Planned | None:
+    """The ids of all cells of the plan, and where each stands on the axes; None where the file does not tell."""
     try:
         return _Plan.model_validate_json(file.read_bytes()).planned
     except (OSError, ValidationError):
         return None
 
 
-def _of_the_plan(found: Sequence[Row], planned: set[str]) -> tuple[list[Row], list[LeftOut]]:
+def _of_the_plan(found: Sequence[Row], planned: Container[str]) -> tuple[list[Row], list[LeftOut]]:
     kept = [row for row in found if row.record.cell.id in planned]
     gone = [row for row in found if row.record.cell.id not in planned]
     return kept, [LeftOut(row, "the suite was changed since: this cell is not in its plan any more") for row in gone]

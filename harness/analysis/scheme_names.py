@@ -13,7 +13,7 @@ def scheme_names(row: Row) -> set[str]:
 
     A group size is part of it where there are groups (`-g128`; rows quantized whole have none), and so are act-order
     (`-reorder`) and double quantization (`-dq`). A simulated scheme is called after its data type; integers in
-    groups also `rtn`, as round-to-nearest is what they are; with channels kept in 16 bit it is `salient`.
+    groups also `rtn`, as round-to-nearest is what they are, and `awq` where their scales were searched; with channels kept in 16 bit it is `salient`.
     """
     config: Mapping[str, Any] = row.record.cell.config.get("scheme", {})
     scheme = str(config.get("scheme", ""))
@@ -26,18 +26,23 @@ def scheme_names(row: Row) -> set[str]:
 
 
 def scheme_states(row: Row) -> dict[str, Any]:
-    """What else places a scheme in a paper's table: which channels are kept, and how many of a hundred."""
-    salient = row.record.cell.config.get("scheme", {}).get("salient") or {}
-    return {name: salient.get(name) for name in ("select", "percent")}
+    """What else places a scheme in a paper's table: which channels are kept and how many of a hundred; what it was calibrated on and how much."""
+    config: Mapping[str, Any] = row.record.cell.config.get("scheme", {})
+    salient, calibration = config.get("salient") or {}, config.get("calibration") or {}
+    states = {name: salient.get(name) for name in ("select", "percent")}
+    return states | ({"calibration": calibration.get("set"), "calibration_samples": calibration.get("samples")} if calibration else {})
 
 
 def _simulated(config: Mapping[str, Any]) -> set[str]:
     data_type = str(config.get("data_type", ""))
     if config.get("salient"):
         return {"salient"}
+    grid = f"-{data_type.removeprefix('int')}bit{_group(config)}" if data_type.startswith("int") else None
+    if config.get("scaling_search") is not None:  # no plain rounding any more, and of other data types no paper's
+        return set() if grid is None else {f"awq{grid}"}
     names = {data_type + ("-dq" if config.get("double_quant") else "")}
-    if data_type.startswith("int"):
-        names.add(f"rtn-{data_type.removeprefix('int')}bit{_group(config)}")
+    if grid is not None:
+        names.add(f"rtn{grid}")
     return {name.casefold() for name in names}
 
 

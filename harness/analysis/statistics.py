@@ -150,8 +150,8 @@ class Sample:
 
         From the spread over seeds where there is one. Repetitions that agree to the last digit (an untuned
         model, evaluated once per seed) are one measurement made again: its own standard error over the items
-        evaluated counts (infinite degrees of freedom), as it does for a single seed. A cost of a single seed has the
-        error that A/A repeats showed.
+        evaluated counts (infinite degrees of freedom), as it does for a single seed, and a score that comes without one has
+        none. A cost of a single seed has the error that A/A repeats showed; one that repeats exactly has no noise.
         """
         if self.exact:
             return Error(0.0, math.inf)
@@ -161,7 +161,9 @@ class Sample:
         known = [stderr for stderr in self.stderrs if stderr is not None]
         if known and len(known) == self.n:
             return Error(math.sqrt(mean([stderr**2 for stderr in known])), math.inf)
-        again = None if self.quality else self.again()
+        if self.quality:
+            return None
+        again = self.again()
         if again is not None:
             return combined(again)
         return None if spread is None else Error(0.0, math.inf)

@@ -11,20 +11,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from harness.analysis.claim_sides import (
     CheckedClaim,
     difference_words,
+    nothing_on,
     objection,
-    or_repeats,
     quantity_of,
     sample,
+    unknown_noise,
+    what_settles,
     words,
 )
 from harness.analysis.columns import Row, axis_value
 from harness.analysis.effects import paired_difference
 from harness.analysis.groups import relevant
 from harness.analysis.pairs import Pairing, pair_up, select
+from harness.analysis.seeds_needed import Judged
 from harness.analysis.statistics import Difference, Interval
 from harness.analysis.verdicts import Verdict, judge_crossing, judge_plateau, judge_trend
 from harness.quantities import Quantity
@@ -50,30 +54,42 @@ class Unanswerable(Exception):
         self.verdict, self.sentence = verdict, sentence
 
 
+class Answer(NamedTuple):
+    """A verdict and what it rests on: in a sentence, and as the differences that were judged."""
+
+    verdict: Verdict
+    sentence: str
+    judged: list[Judged]
+
+
 def check_trend(rows: Sequence[Row], claim: Claim) -> CheckedClaim:
     """The verdict on a claim over an axis; raises UnknownName for a metric that nobody computed."""
     quantity = quantity_of(claim.left, rows)
     try:
+        points = _points(rows, claim.left, claim, quantity)
         if claim.relation == "crosses":
-            verdict, sentence = _crossing(rows, claim, quantity)
+            answer = _crossing(points, rows, claim, quantity)
         elif claim.relation == "plateaus":
-            verdict, sentence = _plateau(_points(rows, claim.left, claim, quantity), claim, quantity)
+            answer = _plateau(points, claim, quantity)
         else:
-            verdict, sentence = _monotone(_points(rows, claim.left, claim, quantity), claim, quantity)
+            answer = _monotone(points, claim, quantity)
     except Unanswerable as found:
         return CheckedClaim(claim, found.verdict, found.sentence)
-    return CheckedClaim(claim, verdict, sentence)
+    settles = f" {what_settles(answer.judged, [row for point in points for row in point.rows], quantity)}" if answer.verdict == "inconclusive" else ""
+    return CheckedClaim(claim, answer.verdict, answer.sentence + settles)
 
 
-def _monotone(points: Sequence[Point], claim: Claim, quantity: Quantity) -> tuple[Verdict, str]:
+def _monotone(points: Sequence[Point], claim: Claim, quantity: Quantity) -> Answer:
     steps = [_difference(later, earlier, claim, quantity) for earlier, later in pairwise(points)]
     whole = _difference(points[-1], points[0], claim, quantity)
-    verdict = judge_trend([_interval(step, quantity) for step in steps], _interval(whole, quantity), claim.margin, claim.relation == "decreases")
+    downwards = claim.relation == "decreases"
+    verdict = judge_trend([_interval(step, quantity) for step in steps], _interval(whole, quantity), claim.margin, downwards)
     margin = f" by more than {quantity.show(claim.margin / quantity.points)}" if claim.margin else ""
-    return verdict, f"{_course(points, quantity)}; from first to last {difference_words(whole, quantity)}; claimed: it {claim.relation}{margin}."
+    sentence = f"{_course(points, quantity)}; from first to last {difference_words(whole, quantity)}; claimed: it {claim.relation}{margin}."
+    return Answer(verdict, sentence, _judged([whole], (-claim.margin if downwards else claim.margin,), quantity))
 
 
-def _plateau(points: Sequence[Point], claim: Claim, quantity: Quantity) -> tuple[Verdict, str]:
+def _plateau(points: Sequence[Point], claim: Claim, quantity: Quantity) -> Answer:
     assert claim.since is not None, "the schema asks for it"
     beginning = [point for point in points if isinstance(point.value, int | float) and point.value >= claim.since]
     if len(beginning) < 2:
@@ -82,12 +98,13 @@ def _plateau(points: Sequence[Point], claim: Claim, quantity: Quantity) -> tuple
     verdict = judge_plateau([_interval(found, quantity) for found in later], claim.margin)
     largest = max(later, key=lambda found: abs(found.value))
     claimed = f"no change of more than {quantity.show(claim.margin / quantity.points)} from {claim.since:g} on"
-    return verdict, f"{_course(points, quantity)}; largest change from there on {difference_words(largest, quantity)}; claimed: {claimed}."
+    sentence = f"{_course(points, quantity)}; largest change from there on {difference_words(largest, quantity)}; claimed: {claimed}."
+    return Answer(verdict, sentence, _judged(later, (-claim.margin, claim.margin), quantity))
 
 
-def _crossing(rows: Sequence[Row], claim: Claim, quantity: Quantity) -> tuple[Verdict, str]:
+def _crossing(ours: Sequence[Point], rows: Sequence[Row], claim: Claim, quantity: Quantity) -> Answer:
     assert isinstance(claim.right, Measured), "the schema asks for it"
-    ours, theirs = _points(rows, claim.left, claim, quantity), _points(rows, claim.right, claim, quantity_of(claim.right, rows))
+    theirs = _points(rows, claim.right, claim, quantity)
     shared = [(left, right) for left in ours for right in theirs if left.value == right.value]
     if len(shared) < 2:
         raise Unanswerable("inconclusive", f"The two sides share fewer than two points of {claim.over}.")
@@ -95,14 +112,21 @@ def _crossing(rows: Sequence[Row], claim: Claim, quantity: Quantity) -> tuple[Ve
     verdict = judge_crossing(_interval(first, quantity), _interval(last, quantity), claim.margin)
     at = [_at(shared[end][0].value) for end in (0, -1)]
     told = f"{quantity.label}, left less right: {difference_words(first, quantity)} at {claim.over} = {at[0]}, {difference_words(last, quantity)} at {at[1]}"
-    return verdict, f"{told}; claimed: left begins below right and ends above it."
+    return Answer(verdict, f"{told}; claimed: left begins below right and ends above it.", _judged([first, last], (0.0,), quantity))
+
+
+def _judged(found: Sequence[Difference], bounds: tuple[float, ...], quantity: Quantity) -> list[Judged]:
+    return [Judged(each.value * quantity.points, _interval(each, quantity), bounds) for each in found]
 
 
 def _points(rows: Sequence[Row], side: Measured, claim: Claim, quantity: Quantity) -> list[Point]:
     """The axis' points in order: numbers by size, names as the suite lists them. Raises Unanswerable for fewer than two."""
     assert claim.over is not None, "the schema asks for it"
     found: dict[str | float, list[Row]] = {}
-    for row in select(relevant(rows, quantity), side.where):
+    cells = select(relevant(rows, quantity), side.where)
+    if not cells:
+        raise Unanswerable("inconclusive", nothing_on(side, "left" if side is claim.left else "right", rows, quantity))
+    for row in cells:
         value = _place(row, claim.over)
         if value is not None:
             found.setdefault(value, []).append(row)
@@ -145,7 +169,7 @@ def _difference(later: Point, earlier: Point, claim: Claim, quantity: Quantity, 
         raise Unanswerable(*against)
     found = paired_difference([(sample(pair.left, quantity), sample(pair.right, quantity)) for pair in pairing.pairs])
     if found.interval is None:
-        raise Unanswerable("inconclusive", f"{quantity.label}: one pair and no standard error at {claim.over} = {_at(later.value)}: the noise is unknown; run more seeds{or_repeats(quantity)}.")
+        raise Unanswerable("inconclusive", f"{quantity.label} at {claim.over} = {_at(later.value)}: {unknown_noise(later.rows, quantity)}")
     return found
 
 

@@ -8,7 +8,8 @@
     <=         high <= m                                               low > m
     >=         low >= -m                                               high < -m
     within     -m <= low and high <= m                                 low > m or high < -m
-    ratio      f-m <= low, high <= f+m   on the same side of 1 as f    otherwise, once [low, high] misses [f-m, f+m]
+    ratio      f-m <= low, high <= f+m   all on the same side of 1     [low, high] misses [f-m, f+m]
+                                         as f
 
     of a trend from the first to the last point of an axis, whole = last - first, step = from one point to the next:
 
@@ -19,11 +20,11 @@
                m of the point at `since`
     crosses    left - right: first.high < -m  first.high < 0,               first.low >= 0 or last.high <= 0
                and last.low > m               last.low > 0
-    best       lead over every other one:    every lead >= 0, none         the high end of one is below -m
-               low >= -m                     surely negative
+    best       lead over every other one:    –                             the high end of one is below -m
+               low >= -m
 
 Everything else is inconclusive: the interval is too wide to tell. So for `<` and `>` the margin is the least
-effect that is claimed, for `<=`, `>=`, `within` and `ratio` it is slack. Columns are tried from left to right.
+effect that is claimed, for `<=`, `>=`, `within`, `ratio` and `best` it is slack. Columns are tried from left to right.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from harness.analysis.statistics import Difference, Interval
+from harness.analysis.statistics import Interval
 from harness.suite.schema import Comparison
 
 Verdict = Literal["reproduced", "direction only", "not reproduced", "inconclusive", "not comparable"]
@@ -92,15 +93,12 @@ def judge_crossing(first: Interval, last: Interval, margin: float) -> Verdict:
     return "not reproduced" if first.low >= 0 or last.high <= 0 else "inconclusive"
 
 
-def judge_best(leads: Sequence[Difference], margin: float) -> Verdict:
-    """Whether nobody is better. leads: by how much the left side is better than each other one, larger is better; all have intervals."""
-    intervals = [lead.interval for lead in leads if lead.interval is not None]
-    if all(found.low >= -margin for found in intervals):
+def judge_best(leads: Sequence[Interval], margin: float) -> Verdict:
+    """Whether nobody is better. leads: by how much the left side is better than each other one, larger is better."""
+    verdicts = [_at_most(_mirrored(lead), margin) for lead in leads]
+    if all(verdict == "reproduced" for verdict in verdicts):
         return "reproduced"
-    if any(found.high < -margin for found in intervals):
-        return "not reproduced"
-    surely_behind = any(found.high < 0 for found in intervals)
-    return "direction only" if all(lead.value >= 0 for lead in leads) and not surely_behind else "inconclusive"
+    return "not reproduced" if "not reproduced" in verdicts else "inconclusive"
 
 
 def _mirrored(found: Interval) -> Interval:
@@ -129,7 +127,5 @@ def _within(found: Interval, allowed: Interval) -> Verdict:
 
 def _ratio(found: Interval, allowed: Interval, factor: float) -> Verdict:
     verdict = _within(found, allowed)
-    if verdict != "not reproduced":
-        return verdict
-    same_side = found.low > 1 if factor > 1 else found.high < 1
-    return "direction only" if same_side and factor != 1 else "not reproduced"
+    same_side = found.low > 1 if factor > 1 else factor < 1 and found.high < 1
+    return "direction only" if verdict != "reproduced" and same_side else verdict

@@ -17,7 +17,7 @@ cache_app = typer.Typer(help="Look at, check and clear the quantized weights tha
 
 @cache_app.command("list")
 def list_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything that an entry says of itself.")] = False) -> None:
-    """List the entries: model, scheme, calibration, size, when they were made and last used."""
+    """List the entries: model, scheme, calibration, size, when they were made and last used; and checkpoints that were rewritten (ChatGLM)."""
     from harness.quantization.cache_contents import contents
 
     cache = _cache()
@@ -31,6 +31,19 @@ def list_command(as_json: Annotated[bool, typer.Option("--json", help="As JSON, 
     for row in rows if kept else ():  # no table: keys are copied from here, so they must stay whole at any width
         _say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
     _say(f"{cache.folder}: {len(kept)} entries, {_size(sum(each.bytes for each in kept))}")
+    _say_rewritten()
+
+
+def _say_rewritten() -> None:
+    """What else in the cache takes room: ChatGLM checkpoints as GLM ones, which no command here removes."""
+    from harness.models.chatglm_checkpoint import FOLDER, rewritten
+    from harness.models.source import cache_folder
+
+    folders = rewritten(cache_folder())
+    for folder, size in folders.items():
+        _say(f"{folder.name}  ChatGLM checkpoint rewritten for the native class  {_size(size)}")
+    if folders:
+        _say(f"{cache_folder() / FOLDER}: {len(folders)} checkpoints, {_size(sum(folders.values()))}; remove a folder by hand while no cell runs, and it is rewritten when one needs it")
 
 
 @cache_app.command("verify")

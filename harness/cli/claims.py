@@ -27,7 +27,7 @@ def claims_command(
 
     found = read_run(run, noise)
     suite = found.require_suite()
-    checked = check_claims(found.rows, suite.claims)
+    checked = check_claims(found.rows, suite.claims, found.absent)
     if not checked:
         print(f"the suite {suite.name} makes no claims")
         return

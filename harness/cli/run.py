@@ -34,7 +34,7 @@ def run_command(
     """Run a suite's cells and write its report; repeated, it goes on where it stopped.
 
     Finished cells (ok, oom, diverged, unsupported) are not run again; failed ones and those that took too long
-    are. Exit code 1 when a cell failed or took too long, or the run was stopped.
+    are. Exit code 1 when a cell failed or took too long, when every cell is unsupported, or the run was stopped.
     """
     from harness.cli.progress import display_on
     from harness.runs.run import RunOptions, run_suite
@@ -58,6 +58,8 @@ def _say(console: Console, summary: RunSummary) -> None:
     counts = ", ".join(f"{summary.statuses[status]} {status}" for status in ORDER if summary.statuses[status])  # type: ignore[index]
     reused = f", {summary.reused} of them finished before" if summary.reused else ""
     _line(console, f"{sum(summary.statuses.values())} of {summary.selected} cells: {counts or 'none ended'}{reused}")
+    if summary.nothing_ran:
+        _line(console, f"no cell can run here: {summary.run / 'report.md'} has the reason of each")
     if summary.interrupted:
         _line(console, f"stopped; records are kept in {summary.run}: repeat the command to go on")
         _line(console, f"for a report of what there is: harness report {summary.run}")

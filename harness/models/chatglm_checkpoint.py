@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
+FOLDER = "chatglm"  # of the cache
 LAYOUT = 1  # of the rewritten folder: another translation is another entry
 TOKENIZER = ("tokenizer.json", "special_tokens_map.json")
 CODE_VERSIONS = "its tokenizer's code (tokenization_chatglm.py) was written for transformers 4.30 and, as published, fails from 4.45 on (`_pad` lacks padding_side); it needs sentencepiece"
@@ -39,7 +40,7 @@ def converted(config: ModelConfig, source: Path, cache: Path) -> Path:
     values = json.loads((source / "config.json").read_text(encoding="utf-8"))
     native = native_values(values, config.source)
     shards = _shards(source, config)
-    folder = cache / "chatglm" / _key(source, values, shards)
+    folder = cache / FOLDER / _key(source, values, shards)
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +58,13 @@ def converted(config: ModelConfig, source: Path, cache: Path) -> Path:
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def rewritten(cache: Path) -> dict[Path, int]:
+    """The folders of all checkpoints that were rewritten into that cache, and how many bytes each takes; the newest first."""
+    folders = [folder for folder in (cache / FOLDER).glob("[!.]*") if folder.is_dir()]
+    folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    return {folder: sum(path.stat().st_size for path in folder.iterdir()) for folder in folders}
 
 
 def downloaded(name: str, config: ModelConfig) -> Path:

@@ -120,7 +120,7 @@ def _pareto(panel: Panel, x: Quantity, y: Quantity) -> tuple[list[dict[str, Any]
             **({"error_y": _bars([point.y.std for point in of_name], y_unit)} if any(point.y.std for point in of_name) else {}),
         })  # fmt: skip
     logarithmic = x_unit.logarithmic and all(point.x.mean > 0 for point in panel.points)
-    layout = {"xaxis": {"title": {"text": x_unit.label(x)}, "type": "log" if logarithmic else "linear"}, "yaxis": {"title": {"text": y_unit.label(y)}}}
+    layout = {"xaxis": {"title": {"text": _literal(x_unit.label(x))}, "type": "log" if logarithmic else "linear"}, "yaxis": {"title": {"text": _literal(y_unit.label(y))}}}
     return data, layout
 
 

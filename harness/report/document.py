@@ -100,7 +100,7 @@ def figures(run: Run, plots: Plots) -> list[Figure]:
 
 def document(run: Run, history: Path | None = None) -> Document:
     """Computes every part of the report of a run; raises UnknownName for a quantity that nothing knows, DataError for a history that is none."""
-    checked = tuple(check_claims(run.rows, run.suite.claims if run.suite else []))
+    checked = tuple(check_claims(run.rows, run.suite.claims if run.suite else [], run.absent))
     return Document(
         run=run,
         title=run.title,
@@ -170,7 +170,7 @@ def _summary(run: Run) -> list[str]:
     counts = Counter(record.outcome.status for record in records)
     broken = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if status != "ok")
     cells = f"{_counted(len(records), 'cell')}: {counts['ok']} ok" + (f", {broken}." if broken else ".")
-    cells += f" {_counted(run.waiting, 'planned cell')} not run yet." if run.waiting else ""
+    cells += f" {_counted(run.waiting, 'planned cell')} without a record." if run.waiting else ""
     axes = {"model": "model", "quantization": "scheme", "method": "method", "task": "task", "seed": "seed"}
     crossed = ", ".join(_counted(len({row.axes[axis] for row in run.rows}), name) for axis, name in axes.items())
     devices = "; ".join(dict.fromkeys(device_name(record) for record in records))

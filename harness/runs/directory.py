@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from harness.errors import NotARun, RequestError, StorageError
 from harness.records.parts import Part
+from harness.records.planned import Planned
 from harness.records.schema import Environment
 from harness.records.store import RecordStore, write_atomically
 from harness.runs.lock import HOLDER, LOCK, locked
@@ -23,12 +24,12 @@ RUN = "run.json"
 
 
 class RunFacts(Part):
-    """What run.json says: whose run it is, and which cells its plan had."""
+    """What run.json says: whose run it is, and which cells its plan had: id -> where it stands on every axis."""
 
     suite: str
     profile: str | None
     device: str
-    planned: list[str]
+    planned: Planned
 
 
 @dataclass(frozen=True)

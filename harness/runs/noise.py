@@ -69,7 +69,7 @@ def run_repeats(suite: Suite, options: RunOptions, repeats: int, display: Callab
 def choose_run(suite: Suite, options: RunOptions) -> Path:
     """The newest run of this suite, profile and device below <results>/<suite>/noise that is not finished, or a new one. Writes nothing."""
     device = "cuda" if machine(options.device).device == "cuda" else "cpu"
-    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned=[])
+    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned={})
     folder = options.results / suite.name / REPEATS
     return next((run for run, _ in runs_like(facts, folder) if not _is_finished(run)), None) or new_run(folder)
 

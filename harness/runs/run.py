@@ -22,6 +22,7 @@ from harness.runs.fit import FitSearches
 from harness.runs.resume import remaining, select, set_aside
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
+from harness.suite.exclude import place
 from harness.suite.identity import IDENTITY_VERSION, is_current
 from harness.suite.load import resolved_yaml
 from harness.suite.plan import make_plan
@@ -61,9 +62,18 @@ class RunSummary:
     interrupted: bool = False
 
     @property
+    def nothing_ran(self) -> bool:
+        """Whether every cell that ended was unsupported, so that nothing was measured."""
+        return 0 < self.statuses.total() == self.statuses["unsupported"]
+
+    @property
     def exit_code(self) -> int:
-        """1 when a cell failed or took too long, or the run was stopped; else 0."""
-        return int(self.interrupted or any(self.statuses[status] for status in FAILURES))
+        """1 when a cell failed or took too long, when not one of them could run, or the run was stopped; else 0.
+
+        A cell that is unsupported among others is what a cross is there to find out; a run of nothing else is a mistake in the suite, or
+        on the wrong machine, which a script must not take for a success.
+        """
+        return int(self.interrupted or self.nothing_ran or any(self.statuses[status] for status in FAILURES))
 
 
 class Display(Protocol):
@@ -96,7 +106,7 @@ def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary
     plan = make_plan(suite, target)
     selected = select(plan.cells, options.only)
     device: Literal["cpu", "cuda"] = "cuda" if target.device == "cuda" else "cpu"
-    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned=[cell.id for cell in plan.cells])
+    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned={cell.id: place(cell.labels) for cell in plan.cells})
     contents = Contents(facts, resolved_yaml(suite), environment(device))
     run = choose(facts, options.out, options.results, options.fresh)
     left_behind = outdated(facts, options.results) if options.out is None and not options.fresh else None

@@ -119,8 +119,11 @@ class Claim(Section):
             if given != needed:
                 takes = f"relation {self.relation} {'needs' if needed else 'takes no'} `{field}`"
                 raise ValueError(f"{takes}; {', '.join(sorted(relations))}: {MEANINGS[field]}")
-        if self.relation in ("crosses", "best") and not isinstance(self.right, Measured):
-            raise ValueError(f"relation {self.relation} needs cells on its right side, not a number")
+        if self.relation in ("crosses", "best"):
+            if not isinstance(self.right, Measured):
+                raise ValueError(f"relation {self.relation} needs cells on its right side, not a number")
+            if (self.right.metric, self.right.when) != (self.left.metric, self.left.when):
+                raise ValueError(f"relation {self.relation} compares one number: both sides need the same `metric` and the same `when`")
         return self
 
 

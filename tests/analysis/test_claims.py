@@ -78,6 +78,24 @@ def test_untuned_repetitions_do_not_pass_for_certainty() -> None:
     assert check(both([0.52] * 3, [0.50] * 3, stderr=0.03), relation=">", margin=0).verdict == "inconclusive"
 
 
+def test_untuned_repetitions_without_a_standard_error_say_nothing_of_the_noise() -> None:
+    found = check(both([0.52] * 3, [0.50] * 3, training=None), relation=">", margin=0)
+    assert found.verdict == "inconclusive"
+    assert found.sentence.endswith("No standard error, and nothing was tuned, so that seeds change nothing: the noise is unknown.")
+
+
+def test_seeds_of_an_untuned_model_do_not_pass_for_as_many_pairs() -> None:
+    def two_tasks(seeds: int) -> list[Record]:
+        levels = (("rte", 0.60, 0.57), ("sst2", 0.80, 0.75))
+        return [cell for task, left, right in levels for cell in both([left] * seeds, [right] * seeds, stderr=0.03, task=task)]
+
+    once, often = (check(two_tasks(seeds), relation=">", margin=0) for seeds in (1, 5))
+    assert (once.verdict, often.verdict) == ("inconclusive", "inconclusive")
+    figures = "difference +4.00 [−8.71, +16.71]"
+    assert figures in once.sentence
+    assert figures in often.sentence
+
+
 def test_different_protocols_are_not_comparable_and_are_named() -> None:
     records = [
         record(quantization="nf4", metrics=[metric(protocol="mmlu/5-shot")]),
@@ -113,6 +131,13 @@ def test_random_weights_are_not_comparable() -> None:
 def test_a_side_that_matches_no_cell_leaves_the_claim_open() -> None:
     found = check(both([0.8], [0.8]), left={"metric": "accuracy", "where": {"quantization": "gptq-*"}})
     assert (found.verdict, found.sentence) == ("inconclusive", "No cell matches the left side (quantization: gptq-*).")
+
+
+def test_a_metric_that_no_cell_of_a_side_has_is_named() -> None:
+    found = check(both([0.8], [0.8]), right={"metric": "nist", "where": {"quantization": "none"}})
+    assert (found.verdict, found.sentence) == ("inconclusive", "No cell of the right side (quantization: none) has NIST.")
+    unknown = check(both([0.8], [0.8]), right={"metric": "acuracy", "where": {"quantization": "none"}})
+    assert (unknown.verdict, unknown.sentence) == ("inconclusive", "unknown metric or quantity 'acuracy'; did you mean accuracy?")
 
 
 def test_an_axis_that_one_side_names_holds_for_its_partner_too() -> None:
@@ -155,6 +180,13 @@ def test_ratios(factor: float, verdict: str) -> None:
     found = check(both([0.400, 0.401, 0.402], [0.800, 0.801, 0.802]), relation="ratio", factor=factor, margin=0.05)
     assert found.verdict == verdict
     assert "ratio 0.5" in found.sentence
+
+
+def test_a_ratio_surely_on_the_claimed_side_of_one_has_the_direction_where_it_may_have_the_size() -> None:
+    records = both([0.30, 0.31, 0.32], [0.995, 1.0, 1.0])
+    assert check(records, relation="ratio", factor=0.25, margin=0.055).verdict == "direction only"
+    wide = both([0.30, 0.31, 0.95], [0.995, 1.0, 1.0])
+    assert check(wide, relation="ratio", factor=0.25, margin=0.055).verdict == "inconclusive"
 
 
 def test_seeds_that_differ_are_compared_unpaired() -> None:

@@ -11,6 +11,7 @@ from harness.analysis.columns import row, rows
 from harness.analysis.groups import AxisOrder
 from harness.analysis.reference_files import reference, reference_names, reference_table
 from harness.analysis.references import ReferenceRow
+from harness.analysis.table import Table
 from harness.analysis.tables import result_table
 from harness.errors import UnknownName
 from harness.records.schema import Record
@@ -108,13 +109,23 @@ def test_the_papers_values_stand_beside_the_tables_rows() -> None:
 
 
 def test_unverified_values_are_marked_and_the_mark_explained() -> None:
-    cell = record(
-        model="llama-7b", quantization="none", task="mmlu", config={"task": {"task": "mmlu"}}, metrics=[metric("accuracy_macro", 0.4)]
-    )
-    layout = TableLayout(rows=["quantization"], columns=["task"], metric="accuracy_macro", reference="qlora.table4_mmlu")
-    shown = result_table(rows([cell]), layout, AxisOrder())
-    assert shown.rows[0][2].text == "38.4† (train=alpaca); 45.6† (train=flan-v2)"
+    shown = after_tuning_on("alpaca", own=False)
+    assert shown.rows[0][2].text == "38.4† (train=alpaca)"
     assert "†" in shown.footnotes
+
+
+def test_a_number_after_tuning_on_other_data_stands_beside_no_cell() -> None:
+    assert any("none of its numbers belongs to a cell" in note for note in after_tuning_on("mmlu", own=True).notes)
+
+
+def after_tuning_on(task: str, own: bool) -> Table:
+    """LLaMA-7B's MMLU beside QLoRA's table 4: evaluated on MMLU in the place of the task it was trained on, or as that task's own."""
+    others = [] if own else [{"id": "mmlu", "beside": False, "task": {"task": "mmlu", "data": "hub"}}]
+    config = {"task": {"task": task}, "evaluations": {"own": own, "others": others}}
+    values = [metric("accuracy_macro", 0.4, task=None if own else "mmlu")]
+    cell = record(model="llama-7b", quantization="none", task=task, config=config, metrics=values)
+    layout = TableLayout(rows=["quantization"], columns=["task"], metric="accuracy_macro", reference="qlora.table4_mmlu")
+    return result_table(rows([cell]), layout, AxisOrder())
 
 
 @pytest.mark.parametrize(("accuracy", "delta", "marks"), [(0.82, 0.005, ("≈",)), (0.70, -0.115, ())])
@@ -158,6 +169,12 @@ def test_settings_that_a_number_names_must_be_the_cells(fields: dict[str, Any], 
         "train": {"max_length": 512, "per_device_train_batch_size": 4},
     }
     assert number(**fields).fits(row(roberta(config=config))) is fits
+
+
+@pytest.mark.parametrize(("calibration", "fits"), [({"set": "c4", "samples": 128}, True), ({"set": "c4", "samples": 8}, False), ({"set": "texts", "samples": 128}, False)])
+def test_what_a_scheme_was_calibrated_on_must_be_what_the_number_says(calibration: dict[str, Any], fits: bool) -> None:
+    cell = row(roberta(config={"scheme": {"scheme": "gptq-3bit", "group_size": -1, "calibration": calibration}}))
+    assert number(scheme="gptq-3bit", calibration="c4", calibration_samples=128).fits(cell) is fits
 
 
 def test_a_number_on_all_rows_stands_beside_a_cell_that_takes_all() -> None:

@@ -43,9 +43,19 @@ def test_a_grid_whose_channels_are_kept_is_not_the_grid() -> None:
     assert scheme_names(opt("simulated", data_type="int3", group_size=128, salient=salient)) == {"salient"}
 
 
+def test_a_grid_whose_scales_were_searched_is_awqs_and_no_rounding() -> None:
+    searched = opt("simulated", data_type="int3", group_size=128, scaling_search={"tokens": 512})
+    assert scheme_names(searched) == {"awq-3bit-g128"}
+    _, table = reference_table("awq.table1_salient")
+    assert not list(fitting(table, "perplexity", [searched]))
+    assert not scheme_names(opt("simulated", data_type="nf4", group_size=64, scaling_search={"tokens": 512}))
+
+
 def test_gptqs_own_numbers_stand_beside_cells_without_groups_only() -> None:
     _, table = reference_table("gptq.opt_wikitext2")
-    assert [found.value for found in fitting(table, "perplexity", [opt("gptq-3bit", group_size=-1)])] == [20.97]
+    as_there = {"set": "c4", "samples": 128}
+    assert [found.value for found in fitting(table, "perplexity", [opt("gptq-3bit", group_size=-1, calibration=as_there)])] == [20.97]
+    assert not list(fitting(table, "perplexity", [opt("gptq-3bit", group_size=-1, calibration={"set": "texts", "samples": 128})]))
     assert not list(fitting(table, "perplexity", [opt("gptq-3bit", group_size=128)]))
 
 

@@ -11,7 +11,7 @@ from record_factory import metric, record
 
 from harness.analysis.claims import CheckedClaim, check_claim
 from harness.analysis.columns import rows
-from harness.analysis.seeds_needed import seeds_needed
+from harness.analysis.seeds_needed import Judged, seeds_needed
 from harness.analysis.statistics import Interval
 from harness.records.schema import Record
 from harness.suite.schema import Claim
@@ -52,7 +52,10 @@ def test_a_rise_smaller_than_claimed_or_with_a_sure_dip_is_direction_only() -> N
 
 def test_a_rise_inside_the_noise_is_inconclusive() -> None:
     noisy = {0.1: [0.5, 0.7, 0.6], 0.2: [0.7, 0.5, 0.62]}
-    assert check(swept(noisy), relation="increases", over=SWEPT).verdict == "inconclusive"
+    found = check(swept(noisy), relation="increases", over=SWEPT)
+    assert found.verdict == "inconclusive"
+    assert found.sentence.endswith("More than 1000 seeds would be needed to settle it.")
+    assert "seeds would settle it" in check(swept({0.1: [0.5, 0.7, 0.6], 0.2: [0.7, 0.73, 0.86]}), relation="plateaus", over=SWEPT, since=0.1, margin=1.0).sentence
 
 
 def test_a_plateau_begins_where_nothing_changes_any_more() -> None:
@@ -109,8 +112,11 @@ def test_the_best_is_beaten_by_nobody() -> None:
     assert check(group(lora=[0.80, 0.81], full=[0.805, 0.816]), **BEST, margin=2.0).verdict == "reproduced"
 
 
-def test_the_best_of_a_tie_is_direction_only_and_of_a_cost_the_lowest() -> None:
-    assert check(group(lora=[0.80, 0.90], full=[0.82, 0.86]), **BEST).verdict == "direction only"
+def test_the_best_of_a_tie_is_inconclusive_and_of_a_cost_the_lowest() -> None:
+    found = check(group(lora=[0.80, 0.90, 0.81], full=[0.82, 0.86, 0.79], bitfit=[0.10, 0.11, 0.12]), **BEST)
+    assert found.verdict == "inconclusive"
+    assert "against the strongest of 2 others, full: +1.33" in found.sentence
+    assert found.sentence.endswith("About 98 seeds would settle it, if the mean stays.")
     slow = [record(method="full", seed=seed, train_seconds=20.0 + seed) for seed in (0, 1)]
     fast = [record(method="lora", seed=seed, train_seconds=10.0 + seed) for seed in (0, 1)]
     sides = {"left": {"metric": "timing.train", "where": {"method": "lora"}}, "right": {"metric": "timing.train", "where": {"method": "*"}}}
@@ -156,6 +162,8 @@ def test_counts_are_compared_whatever_differs() -> None:
         ({"relation": "within", "right": 1.0, "over": "seed"}, "within takes no `over`"),
         ({"relation": "plateaus", "over": "seed"}, "plateaus needs `since`"),
         ({"relation": "best", "right": 0.5}, "needs cells on its right side"),
+        ({"relation": "best", "right": {"metric": "f1"}}, "compares one number"),
+        ({"relation": "crosses", "over": "seed", "right": {"metric": "accuracy", "when": "before"}}, "compares one number"),
         ({"relation": "increases", "over": "seed", "right": 0.5}, "increases takes no `right`"),
     ],
 )
@@ -165,9 +173,12 @@ def test_a_claim_without_what_its_relation_needs_is_refused(claim: dict[str, Any
 
 
 def test_seeds_needed_are_those_that_keep_the_interval_off_the_bounds() -> None:
-    assert seeds_needed(Interval(-1.0, 3.0), 1.0, (0.0,), 3) == "About 12 seeds would settle it, if the mean stays."
-    assert seeds_needed(Interval(-1.0, 1.0), 0.0, (0.0,), 3) == "No number of seeds would settle it: the mean lies on the bound."
-    assert seeds_needed(Interval(-10.0, 10.2), 0.1, (0.0,), 3) == "More than 1000 seeds would be needed to settle it."
+    wide = Judged(1.0, Interval(-1.0, 3.0), (0.0,))
+    assert seeds_needed([wide], 3) == "About 12 seeds would settle it, if the mean stays."
+    assert seeds_needed([wide, Judged(1.0, Interval(0.5, 1.5), (0.0,))], 3) == "About 12 seeds would settle it, if the mean stays."
+    assert seeds_needed([wide, Judged(1.0, Interval(-2.0, 4.0), (0.0,))], 3) == "About 27 seeds would settle it, if the mean stays."
+    assert seeds_needed([wide, Judged(0.0, Interval(-1.0, 1.0), (0.0,))], 3) == "No number of seeds would settle it: the mean lies on the bound."
+    assert seeds_needed([Judged(0.1, Interval(-10.0, 10.2), (0.0,))], 3) == "More than 1000 seeds would be needed to settle it."
 
 
 def test_an_inconclusive_claim_says_how_many_seeds_would_do() -> None:

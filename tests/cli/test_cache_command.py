@@ -56,6 +56,16 @@ def test_list_says_what_each_entry_is(entries: list[Quantized]) -> None:
     assert {each["entry"]["title"]["scheme"] for each in json.loads(harness("list", "--json"))} == {"gptq-4bit", "rtn-4bit"}
 
 
+def test_checkpoints_that_were_rewritten_are_listed_with_their_size(entries: list[Quantized], tmp_path: Path) -> None:
+    assert "ChatGLM" not in harness("list")
+    for name in ("0123456789abcdef", ".fedcba9876543210.77"):  # the second is on its way
+        (tmp_path / "chatglm" / name).mkdir(parents=True)
+        (tmp_path / "chatglm" / name / "model-00001-of-00001.safetensors").write_bytes(bytes(2 * 2**20))
+    text = harness("list")
+    assert "0123456789abcdef  ChatGLM checkpoint rewritten for the native class  2.00 MiB" in text
+    assert f"{tmp_path / 'chatglm'}: 1 checkpoints, 2.00 MiB" in text
+
+
 def test_an_empty_cache_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     assert "0 entries" in harness("list")

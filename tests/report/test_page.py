@@ -150,14 +150,39 @@ def test_it_asks_nothing_of_the_network(driver: Any) -> None:
     assert policy.startswith("default-src 'none'")
 
 
-def test_it_prints_with_everything_open_and_no_controls(driver: Any) -> None:
+def test_no_button_of_a_chart_sends_it_away(driver: Any) -> None:
+    driver.execute_script("document.querySelectorAll('.chart').forEach(draw)")
+    titles = until(lambda: driver.execute_script("return [...document.querySelectorAll('.modebar-btn')].map(found => found.dataset.title)"), "buttons beside the charts")
+    assert "Zoom in" in titles
+    assert not [title for title in titles if "share" in title.lower() or "cloud" in title.lower()]
+    assert driver.execute_script("return document.querySelector('.chart')._context.plotlyServerURL") == ""
+
+
+def test_it_prints_light_with_everything_open_and_no_controls_and_is_put_back(driver: Any) -> None:
+    colour = "return getComputedStyle(document.body).color"
+    opened_ones = "return document.querySelectorAll('details[open]').length"
+    folded = "const made = document.createElement('details'); made.append('rows'); document.body.append(made)"
+    driver.execute_script(f"document.documentElement.dataset.theme = 'dark'; {folded}")
     driver.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
         assert not any(control.is_displayed() for control in driver.find_elements("css selector", ".controls"))
         assert all(driver.execute_script("return [...document.querySelectorAll('details')].map(found => found.open)"))
+        assert driver.execute_script(colour) == "rgb(28, 30, 33)"
     finally:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        driver.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert (driver.execute_script(opened_ones), driver.execute_script("return document.documentElement.dataset.theme")) == (0, "dark")
+    driver.execute_script("delete document.documentElement.dataset.theme")
+
+
+def test_a_narrow_screen_scrolls_tables_and_not_the_page(driver: Any) -> None:
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": True})
+    driver.execute_script("document.getElementById('theme').append(new Option('a long name '.repeat(20)))")
+    try:
+        assert driver.execute_script("return document.documentElement.scrollWidth") == 400
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_five_thousand_records_open_in_under_three_seconds(tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ import pytest
 from record_factory import MIB, START, metric, record, write_run
 
 from harness.analysis.pareto import Point
+from harness.analysis.run import read_run
 from harness.analysis.statistics import Sample
 from harness.errors import NotARun, StorageError, UnknownName
 from harness.records.schema import Parameters, Record
+from harness.report.charts import pareto_charts
 from harness.report.csv_tables import csv_text, safe_cell
 from harness.report.latex import escape_latex
 from harness.report.markdown import escape_markdown
@@ -306,6 +308,11 @@ def test_sixteen_schemes_of_one_method_look_different_a_method_called_as_a_schem
     styles = Styles.of(points)
     assert len({(styles.colour(point), styles.markers[point.quantization]) for point in points}) == 16
     assert [handle.get_label() for handle in styles.legend()][:2] == ["Scheme", "none"]
+
+
+def test_a_metrics_name_is_no_markup_on_a_charts_axis(tmp_path: Path) -> None:
+    [chart] = pareto_charts(read_run(write_run(tmp_path / "run", [record(metrics=[metric("<b>x</b>", 0.5)])])))
+    assert chart.choices[0].layout["yaxis"]["title"]["text"] == "&lt;b&gt;x&lt;/b&gt;"
 
 
 def test_text_that_looks_like_mathematics_does_not_break_a_plot(tmp_path: Path) -> None:
