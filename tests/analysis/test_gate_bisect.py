@@ -114,6 +114,7 @@ def test_there_is_nothing_to_bisect_where_nothing_regressed_or_nothing_changed(t
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_commands_run_as_they_are_printed(tmp_path: Path) -> None:
     """A package that the cell does not use is moved back to a version that exists in this test alone; tonight's scores were made worse by hand."""
     (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")

@@ -72,7 +72,7 @@ def night(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """ci/nightly.sh on the CPU with those settings, `harness` being this environment's."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     given = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")} | {"PATH": path, "DEVICE": "cpu", "OUT": str(folder / "run")}
-    return subprocess.run([str(ROOT / "ci" / "nightly.sh")], cwd=folder, env=given | settings, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run([str(ROOT / "ci" / "nightly.sh")], cwd=folder, env=given | settings, capture_output=True, text=True, timeout=1200, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,7 @@ def test_a_night_against_itself_is_no_worse_and_says_so_in_every_form(tonight: t
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_night_that_does_not_compare_says_why_in_every_form(tonight: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     folder, _ = tonight
     elsewhere = tmp_path / "elsewhere"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.analysis.gate.compare import Comparison
+from harness.analysis.gate.events import NO_RESULT
 
 
 def verdict_line(found: Comparison) -> str:
@@ -43,6 +44,9 @@ def notices(found: Comparison) -> Iterator[str]:
             f"{_numbers(len(undecided))} worse by more than the tolerance {counts}, because the noise {known}, such as "
             f"{largest.place}: {largest.sentence}; harness noise measures it, and a baseline saved from its run keeps it"
         )
+    failed = [pair.left.name() for pair in found.pairs if pair.left.record.outcome.status in NO_RESULT and not pair.right.ok]
+    if failed:
+        yield f"{len(failed)} cell{'s' if len(failed) > 1 else ''} failed in the baseline already, so that nothing can be worse there, such as {failed[0]}"
     for event in found.events:
         if not event.regression:
             yield f"{event.place}: {event.sentence}"
