@@ -121,17 +121,17 @@ def test_the_commands_run_as_they_are_printed(tmp_path: Path) -> None:
     harness = [sys.executable, "-m", "harness"]
     subprocess.run([*harness, "run", "tiny.yaml", "--device", "cpu", "--out", "base"], cwd=tmp_path, check=True, capture_output=True)
     shutil.copytree(tmp_path / "base", tmp_path / "now")
-    rewrite(tmp_path / "base", {"packages": {"hqq": "0.0.1"}, "accuracy": 1.0})
+    rewrite(tmp_path / "base", {"packages": {"lm-eval": "0.0.1"}, "accuracy": 1.0})
     rewrite(tmp_path / "now", {"packages": {}, "accuracy": 0.0})
-    wheel(tmp_path / "wheels", "hqq", "0.0.1")
+    wheel(tmp_path / "wheels", "lm_eval", "0.0.1")
     printed = subprocess.run([*harness, "bisect-env", "base", "now"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     lines = [line for line in printed.splitlines() if line and not line.startswith("#")]
     offline = os.environ | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels")}
     codes = [subprocess.run(["bash", "-c", line], cwd=tmp_path, env=offline, check=False, capture_output=True).returncode for line in lines]
     assert codes == [0, 1, 0, 0, 0, 0, 1]  # the control is worse as well, and this package did not do it
-    (record,) = (tmp_path / "bisect" / "hqq-0.0.1" / "run" / "records").glob("*.json")
+    (record,) = (tmp_path / "bisect" / "lm-eval-0.0.1" / "run" / "records").glob("*.json")
     trial, tonight = (json.loads(path.read_text(encoding="utf-8"))["environment"]["packages"] for path in (record, tmp_path / "now" / "records" / record.name))
-    assert trial == tonight | {"hqq": "0.0.1"}
+    assert trial == tonight | {"lm-eval": "0.0.1"}
 
 
 def rewrite(run: Path, changed: dict[str, Any]) -> None:
@@ -146,11 +146,10 @@ def rewrite(run: Path, changed: dict[str, Any]) -> None:
 
 
 def wheel(folder: Path, name: str, version: str) -> None:
-    """A wheel of an empty package."""
+    """A wheel that says its version and holds nothing."""
     folder.mkdir()
     facts = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        archive.writestr(f"{name}/__init__.py", "")
         archive.writestr(f"{facts}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         archive.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{facts}/RECORD", f"{name}/__init__.py,,\n{facts}/METADATA,,\n{facts}/WHEEL,,\n{facts}/RECORD,,\n")
+        archive.writestr(f"{facts}/RECORD", f"{facts}/METADATA,,\n{facts}/WHEEL,,\n{facts}/RECORD,,\n")
