@@ -41,17 +41,19 @@ printf '%s\n' "$doctor" > "$OUT/doctor.txt" # a run directory is new or empty wh
 
 "$HARNESS" report "$OUT" --format md --format csv --format html --format json ${history[@]+"${history[@]}"}
 
+if [ "$code" -eq 1 ]; then printf 'Some cells failed: `%s/report.md` says which, and why.\n\n' "$OUT" >> "$SUMMARY"; fi
 if [ -z "${BASELINE:-}" ]; then
     printf 'No BASELINE is set: `%s` was run and not compared. To promote it: `harness baseline save %s NAME`.\n' "$SUITE" "$OUT" >> "$SUMMARY"
     exit "$code"
 fi
 
 status=0
-"$HARNESS" compare "$BASELINE" "$OUT" --format md > "$OUT/compare.md" || status=$?
-cat "$OUT/compare.md" >> "$SUMMARY"
-noted "$status"
-# the verdict is known: these say it again in other forms, and their exit code is the same one
-"$HARNESS" compare "$BASELINE" "$OUT" --format json > "$OUT/compare.json" || true
-"$HARNESS" compare "$BASELINE" "$OUT" --format junit > "$OUT/compare.xml" || true
+"$HARNESS" compare "$BASELINE" "$OUT" --format md > "$OUT/compare.md" 2> "$OUT/compare.log" || status=$?
+cat "$OUT/compare.log" >&2
+cat "$OUT/compare.md" "$OUT/compare.log" >> "$SUMMARY" # a baseline that is not there is told on stderr alone
+# the verdict is known: these say it again in other forms, also what does not compare, and their exit code is the same one
+"$HARNESS" compare "$BASELINE" "$OUT" --format json --out "$OUT/compare.json" 2> /dev/null || true
+"$HARNESS" compare "$BASELINE" "$OUT" --format junit --out "$OUT/compare.xml" 2> /dev/null || true
 if [ -n "${GITHUB_ACTIONS:-}" ]; then "$HARNESS" compare "$BASELINE" "$OUT" --format github || true; fi
+noted "$status"
 exit "$code"

@@ -255,6 +255,21 @@ def error_of_difference(left: Sample, right: Sample) -> Error | None:
     return combined(known) if len(known) == 2 else None
 
 
+def difference_by_items(left: Sample, right: Sample) -> Error | None:
+    """The error of left minus right that the items evaluated show, whatever the repetitions do; None where it is unknown.
+
+    Repetitions stand in pairs, and all of them are asked the same items: these are averaged over the repetitions first. Where the items are not
+    known, the mean of the repetitions' errors, which it cannot exceed.
+    """
+    pairs = list(zip(left.singles(), right.singles(), strict=True))
+    by_item = [found for pair in pairs if (found := _by_item(*pair)) is not None]
+    if len(by_item) == len(pairs) and len({len(found) for found in by_item}) == 1:
+        averaged = [mean(values) for values in zip(*by_item, strict=True)]
+        return Error(standard_error(averaged) or 0.0, len(averaged) - 1)
+    errors = [error for pair in pairs if (error := error_of_difference(*pair)) is not None]
+    return Error(mean([error.size for error in errors]), min(error.degrees for error in errors)) if errors and len(errors) == len(pairs) else None
+
+
 def _by_item(left: Sample, right: Sample) -> list[float] | None:
     """Left minus right for every item; None where the sides are not one measurement each of equally many items."""
     if not (left.repeats and right.repeats and left.items and right.items):

@@ -50,19 +50,24 @@ def bisect_command(
     allow_different: ALLOW = None,
     folder: Annotated[str, typer.Option(help="Where the commands make their virtual environments and runs.")] = "bisect",
 ) -> None:
-    """Print the commands that run one regressed cell again, one changed package at a time moved back; nothing is run.
+    """Print the commands that run one regressed configuration again, one changed package at a time moved back; nothing is run.
 
-    The last command of each block compares with the baseline: exit code 0 there means that this package did it.
+    The last command of each block compares with the baseline: exit code 0 there means that this package did it, if the control before them ends with 1.
     """
-    from harness.analysis.gate.bisect import bisection
+    from harness.analysis.gate.bisect import Asked, bisection, this_environment
     from harness.analysis.gate.compare import compare_paths
+    from harness.measure.environment import package_versions
 
-    found = bisection(compare_paths(baseline, run, gate, allow_different or ()), baseline, str(run / "suite.yaml"), folder)
-    print(f"# {found.cell.name()} ({found.cell.record.cell.id}) again, one package at a time as it was in the baseline")
-    print(found.freeze)
+    allowed = tuple(allow_different or ())
+    asked = Asked(baseline, str(run / "suite.yaml"), str(gate) if gate else None, allowed, folder)
+    found = bisection(compare_paths(baseline, run, gate, allowed), asked, this_environment(), package_versions())
+    for caution in found.cautions:
+        print(f"# caution: {caution}")
+    cells = ", ".join(f"{cell.name()} ({cell.record.cell.id})" for cell in found.cells)
+    print(f"# {cells} again: first as it is, which must end with exit code 1")
+    print("\n".join(found.control))
     for trial in found.trials:
-        print(f"\n# {trial.package}")
+        print(f"\n# {trial.package} moved back: exit code 0 at the end means that it did it")
         print("\n".join(trial.commands))
     if found.other:
         print(f"\n# not moved back by pip: {'; '.join(found.other)}")
-

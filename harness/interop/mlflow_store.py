@@ -1,11 +1,12 @@
 """MLflow runs in a local SQLite store: one MLflow run per cell, in an experiment named after the suite.
 
 Source: `mlflow.MlflowClient` (create_experiment, create_run, log_batch, set_terminated, search_runs) as MLflow documents it; a batch takes at most
-1000 metrics, 100 parameters and 100 tags.
+1000 metrics, 100 parameters and 100 tags. `mlflow-skinny` has the client, and with SQLAlchemy and Alembic the store.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
@@ -27,11 +28,12 @@ IDENTITY = "harness.record"  # the tag by which a cell that is exported again is
 class MlflowStore(Export):
     """Every cell, those that did not go through as FAILED runs; cells that the store has already are left as they are."""
 
-    packages = ("mlflow",)
+    packages = ("mlflow", "sqlalchemy", "alembic")
     extra = "mlflow"
 
     def write(self, run: Run, out: Path) -> Exported:
         """Writes to the SQLite file `out`, which `mlflow ui --backend-store-uri sqlite:///<out>` shows."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at the import; else the client tells its makers of every call
         from mlflow import MlflowClient
 
         out.parent.mkdir(parents=True, exist_ok=True)

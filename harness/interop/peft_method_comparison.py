@@ -1,14 +1,15 @@
 """The result files of PEFT's method comparison (huggingface/peft, method_comparison/MetaMathQA/results), written and read.
 
 Source of the keys: method_comparison/MetaMathQA/utils.py (`log_results`) and its stored results of July 2026; older files say `cuda_memory_`
-where newer ones say `accelerator_memory_`, and both are read. What a record does not have is null, never a made-up number.
+where newer ones say `accelerator_memory_`, and both are read. What a record does not have is null, never a made-up number; a cell without a number
+that PEFT's own table (method_comparison/processing.py, `load_df`) makes whole is left out, because one such file keeps it from loading any.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ OWN_METHODS: Mapping[str, str] = {  # PEFT type -> method; the others are reache
     "LORA": "lora", "IA3": "ia3", "ADALORA": "adalora", "PREFIX_TUNING": "prefix-tuning", "PROMPT_TUNING": "prompt-tuning", "P_TUNING": "p-tuning",
 }  # fmt: skip
 STATED = ("r", "use_dora", "use_rslora")  # fields of a LoRA that a cell must agree in
+WHOLE = (  # keys of train_info that PEFT's table cannot be without
+    "accelerator_memory_reserved_avg", "accelerator_memory_max", "accelerator_memory_reserved_99th", "train_time", "file_size", "num_trainable_params",
+)  # fmt: skip
 VALUES: Mapping[str, tuple[str, ...]] = {  # our metric -> PEFT's key in train_info, newer name first
     "torch_reserved_max_bytes": ("accelerator_memory_max", "cuda_memory_max"),
     "torch_reserved_avg_bytes": ("accelerator_memory_reserved_avg", "cuda_memory_reserved_avg"),
@@ -39,7 +43,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {  # our metric -> PEFT's key in train_i
 
 @EXPORTS.register("peft-method-comparison")
 class MethodComparison(Export):
-    """One JSON per tuned cell with an accuracy, named as PEFT names it: `<method>--<experiment>.json`."""
+    """One JSON per cell tuned on a GPU that has an accuracy, named as PEFT names it: `<method>--<experiment>.json`."""
 
     def write(self, run: Run, out: Path) -> Exported:
         """Writes <out>/<method>--<model>-<scheme>-<id>-seed<n>-<cell>.json for every cell."""
@@ -50,6 +54,10 @@ class MethodComparison(Export):
                 left_out.append(f"{row.name()} has no {'accuracy' if row.record.training else 'training'}")
                 continue
             values = result_of(row, run.path)
+            missing = list(_missing(values))
+            if missing:
+                left_out.append(f"{row.name()} (on {row.record.environment.device}) has no {', '.join(missing)}: PEFT's table loads no file without")
+                continue
             paths.append(out / f"{values['run_info']['experiment_name'].replace('/', '--')}.json")
             write_atomically(paths[-1], json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return Exported(paths, left_out)
@@ -62,7 +70,7 @@ def result_of(row: Row, run: Path) -> dict[str, Any]:
     experiment = "-".join([cell.model, cell.quantization, cell.method, cell.task.replace("/", "-"), f"seed{cell.seed}", cell.id[-8:]])
     return {
         "run_info": {
-            "created_at": record.started.isoformat(),
+            "created_at": record.started.astimezone(UTC).replace(microsecond=0).isoformat(),  # as PEFT's: its table reads one form of dates only
             "total_time": record.timing.total,
             "experiment_name": f"{method}/{experiment}",
             "peft_branch": None,
@@ -79,6 +87,15 @@ def result_of(row: Row, run: Path) -> dict[str, Any]:
             "pytorch_info": None,
         },
     }
+
+
+def _missing(values: Mapping[str, Any]) -> Iterator[str]:
+    """The numbers that the result lacks and PEFT's table makes whole."""
+    info, last = values["train_info"], values["train_info"]["metrics"][-1]
+    yield from (name for name in WHOLE if info[name] is None)
+    yield from (name for name in ("train samples", "train total tokens") if last[name] is None)
+    if values["run_info"]["total_time"] is None:
+        yield "total_time"
 
 
 def _packages(record: Record) -> dict[str, str | None]:
@@ -144,12 +161,18 @@ def _train_info(row: Row, run: Path) -> dict[str, Any]:
         "accelerator_memory_max": max(reserved, default=None),
         "accelerator_memory_reserved_99th": high,
         "train_time": record.timing.phases.get("train"),
-        "file_size": record.sizes.adapter_bytes,
+        "file_size": _file_size(row),
         "num_trainable_params": record.parameters.trainable if record.parameters else None,
         "num_total_params": record.parameters.total if record.parameters else None,
         "status": SUCCESS,
         "metrics": [*dev, last],
     }
+
+
+def _file_size(row: Row) -> int | None:
+    """Bytes of what was tuned, as saved; of full tuning those of all weights, which PEFT does not save either but reckons."""
+    sizes = row.record.sizes
+    return sizes.model_bytes if row.config("method", "method") == "full" else sizes.adapter_bytes
 
 
 def _reserved_while_training(telemetry: Path) -> tuple[int | None, int | None]:

@@ -36,10 +36,14 @@ def _write_run(row: Row, run: Run, out: Path) -> Path:
     import wandb
 
     cell = row.record.cell
-    config = {"cell": dict(row.axes), **cell.config, "environment": facts_of(row.record.environment)}
+    moments = {"started": row.record.started.isoformat(), "finished": row.record.finished.isoformat()}  # the run's own are those of the export
+    config = {"cell": dict(row.axes), **moments, **cell.config, "environment": facts_of(row.record.environment)}
     offline = wandb.init(
         mode="offline", dir=str(out), project=run.name, group=run.path.resolve().name, name=row.name(), id=f"{cell.id}-{row.record.started:%Y%m%d%H%M%S}", config=config,
-        settings=wandb.Settings(silent=True, save_code=False, disable_git=True),
+        settings=wandb.Settings(
+            silent=True, console="off", save_code=False, disable_git=True, host=row.record.environment.host,
+            x_disable_stats=True, x_disable_meta=True, x_disable_machine_info=True, x_save_requirements=False,  # of this machine: it is not the one that measured
+        ),
     )  # fmt: skip
     offline.summary.update({key: reading.value for key, reading in row.readings.items() if reading.value is not None})
     folder = Path(offline.dir).parent

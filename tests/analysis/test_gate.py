@@ -144,6 +144,12 @@ def test_a_cell_that_no_longer_goes_through_is_a_regression_of_its_own_kind(tmp_
     assert "in train: it was" in found.events[0].sentence
 
 
+@pytest.mark.parametrize(("before", "now", "code"), [("oom", "failed", 1), ("unsupported", "timeout", 1), ("oom", "diverged", 0), ("failed", "oom", 0), ("timeout", "failed", 0)])
+def test_a_cell_that_had_a_result_and_now_has_none_is_a_regression(tmp_path: Path, before: str, now: str, code: int) -> None:
+    found = compared(tmp_path, [cell(status=before)], [cell(status=now)])
+    assert (found.exit_code, found.events[0].sentence[: len(before) + 3 + len(now)]) == (code, f"{before} → {now}")
+
+
 def test_a_vanished_cell_is_a_regression_and_a_new_one_is_told(tmp_path: Path) -> None:
     found = compared(tmp_path, six(), [*six()[:-1], cell(method="prefix")])
     assert [(event.kind, event.regression) for event in found.events] == [("vanished", True)]

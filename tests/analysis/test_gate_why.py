@@ -1,4 +1,4 @@
-"""Why a run is worse: suspects ranked by the cells that they touch, phases that moved, and commands to find out."""
+"""Why a run is worse: suspects ranked by the cells that they touch, and phases that moved."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from gate_factory import MIB, cell, compared, environment, repeated, six
 
-from harness.analysis.gate.bisect import bisection
 from harness.analysis.gate.compare import Comparison
-from harness.errors import RequestError
 from harness.records.measured import OtherProcesses
 from harness.records.schema import DataUse, Git, Record
 
@@ -56,7 +53,6 @@ def test_a_change_of_commit_is_named_as_a_range(tmp_path: Path) -> None:
     found = compared(tmp_path, at("a"), at("b", accuracy=0.5))
     assert str(found.moved[0]) == "commit aaaaaaaaaa..bbbbbbbbbb"
     assert said(found)[0].endswith("it touches every cell; all 6 cells regressed")
-    assert f"git bisect start {'b' * 10} {'a' * 10}" in bisection(found, "base", "suite.yaml").other
 
 
 def test_clocks_that_were_slowed_and_company_on_the_card_are_suspects(tmp_path: Path) -> None:
@@ -86,34 +82,6 @@ def test_the_phase_that_moved_is_named_with_what_it_took(tmp_path: Path) -> None
 
 def test_nothing_worse_has_no_suspects(tmp_path: Path) -> None:
     assert not compared(tmp_path, with_versions(six(), OLD), with_versions(six(), NEW)).suspects
-
-
-def test_bisecting_moves_one_package_back_at_a_time_on_the_quickest_regressed_cell(tmp_path: Path) -> None:
-    def worse(scheme: str, method: str) -> dict[str, Any]:
-        return slower_with_bnb(scheme, method) | {"seconds": 3.0 if method == "ia3" else 9.0}
-
-    new = NEW | {"hqq": "0.3"}
-    found = bisection(compared(tmp_path, with_versions(six(lambda scheme, method: {"seconds": 3.0 if method == "ia3" else 9.0}), OLD), with_versions(six(worse), new)), "nightly", "now/suite.yaml")
-    assert (found.cell.axes["quantization"], found.cell.axes["method"]) == ("bnb-nf4", "ia3")
-    assert [trial.package.name for trial in found.trials] == ["bitsandbytes", "hqq"]  # what the cell uses comes first
-    assert found.trials[0].commands == (
-        "python -m venv bisect/bitsandbytes-0.49",
-        "bisect/bitsandbytes-0.49/bin/python -m pip install -r bisect-tonight.txt",
-        "bisect/bitsandbytes-0.49/bin/python -m pip install --no-deps -e .",
-        "bisect/bitsandbytes-0.49/bin/python -m pip install bitsandbytes==0.49",
-        f"bisect/bitsandbytes-0.49/bin/python -m harness run now/suite.yaml --only {found.cell.record.cell.id} --device cpu --out bisect/bitsandbytes-0.49/run",
-        "bisect/bitsandbytes-0.49/bin/python -m harness compare nightly bisect/bitsandbytes-0.49/run --allow-different unfinished",
-    )
-    assert "pip uninstall -y hqq" in found.trials[1].commands[3]
-
-
-def test_there_is_nothing_to_bisect_where_nothing_regressed_or_nothing_changed(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="nothing to bisect"):
-        bisection(compared(tmp_path / "a", six(), six()), "x", "y")
-    with pytest.raises(RequestError, match="nothing to move back"):
-        bisection(compared(tmp_path / "b", six(), six(accuracy=0.5)), "x", "y")
-    with pytest.raises(RequestError, match="not comparable"):
-        bisection(compared(tmp_path / "c", six(), six(environment=environment(cpu="Other CPU"))), "x", "y")
 
 
 def test_a_phase_that_moved_by_no_more_than_its_noise_is_not_named(tmp_path: Path) -> None:

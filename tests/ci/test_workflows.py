@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def night(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """ci/nightly.sh on the CPU with those settings, `harness` being this environment's."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     given = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")} | {"PATH": path, "DEVICE": "cpu", "OUT": str(folder / "run")}
-    return subprocess.run([str(ROOT / "ci" / "nightly.sh")], cwd=folder, env=given | settings, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run([str(ROOT / "ci" / "nightly.sh")], cwd=folder, env=given | settings, capture_output=True, text=True, timeout=1200, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,23 @@ def test_a_night_against_itself_is_no_worse_and_says_so_in_every_form(tonight: t
     assert (folder / "compared.md").read_text(encoding="utf-8").strip()
     json.loads((folder / "run" / "compare.json").read_text(encoding="utf-8"))
     assert (folder / "run" / "compare.xml").read_text(encoding="utf-8").startswith("<?xml")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_night_that_does_not_compare_says_why_in_every_form(tonight: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    folder, _ = tonight
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(folder / "run", elsewhere)
+    for path in (elsewhere / "records").glob("*.json"):
+        path.write_text(re.sub(r'"cpu": "[^"]*"', '"cpu": "Other CPU"', path.read_text(encoding="utf-8")), encoding="utf-8")
+    done = night(folder, SUITE="tiny.yaml", BASELINE=str(elsewhere), SUMMARY=str(tmp_path / "summary.md"), GITHUB_ACTIONS="true")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "NOT COMPARABLE: measured on different devices" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert 'errors="1"' in (folder / "run" / "compare.xml").read_text(encoding="utf-8")
+    assert "::error title=harness compare::NOT COMPARABLE" in done.stdout
+    assert night(folder, SUITE="tiny.yaml", BASELINE="nightlyy", SUMMARY=str(tmp_path / "unknown.md")).returncode == 2
+    assert "unknown baseline 'nightlyy'" in (tmp_path / "unknown.md").read_text(encoding="utf-8")
 
 
 def test_a_suite_that_is_wrong_ends_the_night_with_exit_code_2(tmp_path: Path) -> None:

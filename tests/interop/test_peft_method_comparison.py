@@ -6,12 +6,13 @@ peft_result.json is deft--llama-3.2-3B-rank32.json of huggingface/peft at 0d4d84
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas
 import pytest
-from record_factory import metric, record, write_run
+from record_factory import START, metric, record, write_run
 
 from harness.analysis.reference_files import read_reference
 from harness.analysis.run import read_run
@@ -31,8 +32,19 @@ def tuned(**fields: Any) -> Record:
     return record(metrics=[metric(value=0.25), metric(value=0.1, when="before")], config={"train": TRAIN}, memory=memory, **fields).model_copy(update={"data": data})
 
 
+def on_gpu(tmp_path: Path, *records: Record) -> Path:
+    """A run directory with those records, and the telemetry that training on a GPU leaves: torch reserved 1000 and 3000 bytes in its two steps."""
+    run = write_run(tmp_path / "run", records)
+    for each in records:
+        file = run / "cells" / each.cell.id / "telemetry.parquet"
+        file.parent.mkdir(parents=True)
+        samples = {"step": [None, 0, 1, 2, None], "torch_reserved": [500_000, 900_000, 1000, 3000, 700_000]}
+        pandas.DataFrame(samples, dtype="Int64").to_parquet(file)
+    return run
+
+
 def export(tmp_path: Path, *records: Record) -> tuple[list[Any], list[str]]:
-    done = EXPORTS.get("peft-method-comparison")().write(read_run(write_run(tmp_path / "run", records)), tmp_path / "out")
+    done = EXPORTS.get("peft-method-comparison")().write(read_run(on_gpu(tmp_path, *records)), tmp_path / "out")
     return [json.loads(path.read_text(encoding="utf-8")) for path in done.paths], done.left_out
 
 
@@ -55,33 +67,41 @@ def test_numbers_are_those_of_the_record_and_unmeasured_ones_null(tmp_path: Path
     (ours,), _ = export(tmp_path, tuned())
     train = ours["train_info"]
     assert (train["metrics"][-1]["test accuracy"], train["metrics"][-1]["step"], train["accelerator_memory_max"]) == (0.25, 30, 3000)
-    assert (train["accelerator_memory_reserved_avg"], train["accelerator_memory_reserved_99th"]) == (None, None)
+    assert (train["accelerator_memory_reserved_avg"], train["accelerator_memory_reserved_99th"]) == (2000, 2980)
     assert (ours["run_info"]["train_config"]["batch_size"], ours["run_info"]["train_config"]["eval_steps"]) == (4, None)
     assert ours["run_info"]["peft_config"]["peft_type"] == "LORA"
 
 
-def test_the_mean_of_reserved_memory_is_of_the_training_samples(tmp_path: Path) -> None:
+def test_an_adapter_that_was_saved_tells_its_configuration(tmp_path: Path) -> None:
     one = tuned()
-    run = write_run(tmp_path / "run", [one])
-    folder = run / "cells" / one.cell.id
-    (folder / "adapter").mkdir(parents=True)
-    (folder / "adapter" / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}', encoding="utf-8")
-    samples = {"step": [None, 0, 1, 2, None], "torch_reserved": [500_000, 900_000, 1000, 3000, 700_000]}
-    pandas.DataFrame(samples, dtype="Int64").to_parquet(folder / "telemetry.parquet")
-    done = EXPORTS.get("peft-method-comparison")().write(read_run(run), tmp_path / "out")
-    found = json.loads(done.paths[0].read_text(encoding="utf-8"))
-    assert found["train_info"]["accelerator_memory_reserved_avg"] == 2000
-    assert found["run_info"]["peft_config"] == {"peft_type": "LORA", "r": 8}
+    run = on_gpu(tmp_path, one)
+    folder = run / "cells" / one.cell.id / "adapter"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 8}', encoding="utf-8")
+    (path,) = EXPORTS.get("peft-method-comparison")().write(read_run(run), tmp_path / "out").paths
+    assert json.loads(path.read_text(encoding="utf-8"))["run_info"]["peft_config"] == {"peft_type": "LORA", "r": 8}
 
 
-def test_telemetry_without_torch_gives_no_mean_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+def test_pefts_own_table_takes_our_files_beside_its_own(tmp_path: Path) -> None:
+    """The conversions of method_comparison/processing.py, `load_df`: whole numbers without gaps, and dates in one form."""
+    ours, _ = export(tmp_path, tuned(), tuned(method="full", started=START + timedelta(microseconds=123456)))
+    rows = [json.loads(REAL.read_text(encoding="utf-8")), *ours]
+    whole = ["accelerator_memory_reserved_avg", "accelerator_memory_max", "accelerator_memory_reserved_99th", "file_size", "num_trainable_params"]
+    found = pandas.DataFrame([{name: row["train_info"][name] for name in whole} for row in rows]).astype(int)
+    assert sorted(found["file_size"][1:]) == [40_000, 4_000_000]  # the adapter's, and all weights of full tuning
+    assert pandas.DataFrame([row["train_info"]["metrics"][-1] for row in rows])[["train samples", "train total tokens"]].astype(int).iloc[1, 0] == 240
+    assert len(pandas.to_datetime(pandas.Series([row["run_info"]["created_at"] for row in rows], dtype="string"))) == 3
+
+
+def test_a_cell_without_accelerator_memory_is_left_out_and_damaged_telemetry_is_named(tmp_path: Path) -> None:
     one = tuned()
     run = write_run(tmp_path / "run", [one])
     file = run / "cells" / one.cell.id / "telemetry.parquet"
     file.parent.mkdir(parents=True)
     pandas.DataFrame({"at": [0.0], "host_rss": [1]}).to_parquet(file)
     done = EXPORTS.get("peft-method-comparison")().write(read_run(run), tmp_path / "out")
-    assert json.loads(done.paths[0].read_text(encoding="utf-8"))["train_info"]["accelerator_memory_reserved_avg"] is None
+    missing = "accelerator_memory_reserved_avg, accelerator_memory_reserved_99th"
+    assert (done.paths, done.left_out) == ([], [f"tiny / none / lora / rte / seed 0 (on cpu) has no {missing}: PEFT's table loads no file without"])
     file.write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"telemetry\.parquet is damaged"):
         EXPORTS.get("peft-method-comparison")().write(read_run(run), tmp_path / "out")

@@ -40,6 +40,19 @@ def test_markdown_of_what_is_fine_and_of_what_does_not_compare(tmp_path: Path) -
     assert "--allow-different device" in text
 
 
+def test_markdown_does_not_say_that_nothing_differs_beside_what_does(tmp_path: Path) -> None:
+    now = six(lambda scheme, method: {"accuracy": 0.7} if (scheme, method) == ("none", "full") else {}, environment=environment(packages={"torch": "2.13.0", "peft": "0.22"}))
+    text = FORMATS["md"](compared(tmp_path, six(), now))
+    assert "Changed since the baseline: peft 0.21.2 → 0.22" in text
+    assert "**Why?** What changed touches none of these cells." in text
+
+
+def test_cells_that_failed_on_both_sides_are_told(tmp_path: Path) -> None:
+    found = compared(tmp_path, six(status="failed"), six(status="failed"))
+    assert found.exit_code == 0
+    assert "6 cells failed in the baseline already, so that nothing can be worse there" in FORMATS["md"](found)
+
+
 def test_junit_has_a_case_for_each_cell_and_a_failure_with_the_message(worse: Comparison) -> None:
     whole = ElementTree.fromstring(FORMATS["junit"](worse).encode())
     suite = whole.find("testsuite")

@@ -5,9 +5,9 @@ The noise of a number, the first that is known (docs/gate.md has the reasons):
     a count      has none
     A/A          what repeats of the baseline showed (`harness noise`), pooled over its cells
     seeds        the spread of the differences between equal seeds, pooled over configurations: relative for costs, by task for scores
-    items        of a score evaluated once: item by item, else by its standard error
+    items        of a score: item by item, else by its standard error; of several seeds together with their spread
 
-A score must exceed both what repeats show and what its items or seeds show: a model that repeats exactly is still judged by a
+A score must exceed both what repeats show and what its items and seeds show: a model that repeats exactly is still judged by a
 sample of items. Where both sides were repeated often, times are compared by ranks (Mann-Whitney), which a few slow repeats don't move.
 """
 
@@ -20,19 +20,26 @@ from typing import TypeAlias
 
 from harness.analysis.gate.numbers import Number
 from harness.analysis.noise import Pool, PoolKey, pools
-from harness.analysis.statistics import ROUNDING, Error, error_of_difference, mean, sample_std
+from harness.analysis.statistics import ROUNDING, Error, difference_by_items, mean, sample_std
 from harness.records.noise import Noise, Repeated
 
 FEWEST_FOR_RANKS = 8  # repeats a side: below, no order of them is unlikely enough among dozens of numbers
+FEWEST_DEGREES = 8  # of freedom: below, next to no change is large enough among dozens of numbers
+LIKELY = 0.05  # of a single number by noise alone
+ITEMS_WEIGHT = 8  # degrees of freedom that the items of a score stand for beside its seeds
 SeedKey: TypeAlias = tuple[str, str | None]  # address, task of a score
 
 
 @dataclass(frozen=True)
 class Chance:
-    """p: probability of a difference as large by noise alone, two-sided; None where the noise is unknown. by: what the noise was told by."""
+    """p: probability of a difference as large by noise alone, two-sided; None where the noise is unknown. by: what the noise was told by.
+
+    degrees: of freedom that the noise is known with; infinite where p does not rest on an estimate of it.
+    """
 
     p: float | None
     by: str
+    degrees: float = math.inf
 
 
 class NoiseOfSides:
@@ -58,7 +65,7 @@ class NoiseOfSides:
         told += [sampled] if sampled is not None and (again is None or number.quantity.quality) else []
         if not told:
             return Chance(None, "unknown")
-        return max((Chance(_p(number, error), by) for error, by in told), key=lambda chance: chance.p or 0.0)
+        return max((Chance(_p(number, error), by, error.degrees) for error, by in told), key=lambda chance: chance.p or 0.0)
 
     def _again(self, number: Number) -> Error | None:
         """The error of the difference that repeats show: the pooled spread, the cell's own where that is larger."""
@@ -71,15 +78,23 @@ class NoiseOfSides:
         return Error(size * math.sqrt(2 / len(number.pairs)), pool.spread.degrees)
 
     def _sampled(self, number: Number) -> tuple[Error, str] | None:
-        """The error of the difference by seeds; of a score that was evaluated once, or is the same under every seed, by its items."""
-        left, right, quality = number.left, number.right, number.quantity.quality
-        if left.n > 1 and not (quality and left.repeats and right.repeats):
-            pooled = self._seeds.get(_seed_key(number))
-            return None if pooled is None else (pooled.scaled(_scale(number) / math.sqrt(left.n)), "seeds")
-        if not quality:
+        """The error of the difference by items, by seeds, or by both; None for a cost of one seed."""
+        left, right = number.left, number.right
+        items = difference_by_items(left, right) if number.quantity.quality else None
+        if left.n == 1 or (number.quantity.quality and left.repeats and right.repeats):
+            return None if items is None else (items, "items")
+        seeds = self._over_seeds(number)
+        if seeds is None or not (items and items.size):
+            return None if seeds is None else (seeds, "seeds")
+        return _moderated(seeds, items), "seeds and items"
+
+    def _over_seeds(self, number: Number) -> Error | None:
+        """The pooled spread, the configuration's own where that is larger."""
+        pooled = self._seeds.get(_seed_key(number))
+        if pooled is None:
             return None
-        error = error_of_difference(left.singles()[0], right.singles()[0])
-        return None if error is None else (error, "items")
+        own = sample_std(_changes(number)) or 0.0
+        return Error(max(pooled.size, own) * _scale(number) / math.sqrt(number.left.n), pooled.degrees)
 
     def _by_ranks(self, number: Number) -> Chance | None:
         if number.quantity.unit not in ("s", "ms", "1/s") or len(number.pairs) > 1:
@@ -125,14 +140,30 @@ def _spread_over_seeds(numbers: Sequence[Number]) -> dict[SeedKey, Error]:
     """Standard deviation of the difference between two cells of one seed, pooled over configurations that have several."""
     groups: dict[SeedKey, list[tuple[float, int]]] = {}
     for number in numbers:
-        if len(number.pairs) > 1 and _scale(number):
-            changes = [(right - left) / _scale(number) for left, right in zip(number.left.values, number.right.values, strict=True)]
+        evaluated_again = number.quantity.quality and number.left.repeats and number.right.repeats  # untuned: it has no spread to add
+        if len(number.pairs) > 1 and _scale(number) and not evaluated_again:
+            changes = _changes(number)
             groups.setdefault(_seed_key(number), []).append(((sample_std(changes) or 0.0) ** 2, len(changes) - 1))
     pooled = {}
     for key, found in groups.items():
         degrees = sum(freedom for _, freedom in found)
         pooled[key] = Error(math.sqrt(math.fsum(variance * freedom for variance, freedom in found) / degrees), degrees)
     return pooled
+
+
+def _changes(number: Number) -> list[float]:
+    """The run less the baseline for every seed: relative for a cost."""
+    return [(right - left) / _scale(number) for left, right in zip(number.left.values, number.right.values, strict=True)]
+
+
+def _moderated(seeds: Error, items: Error) -> Error:
+    """The variance over seeds drawn towards that by items, and never below it: two seeds alone would see no change, however large.
+
+    Source: the moderated t of Smyth 2004 (Stat. Appl. Genet. Mol. Biol. 3:3), its prior the items with a fixed weight.
+    """
+    degrees = ITEMS_WEIGHT + seeds.degrees
+    variance = (ITEMS_WEIGHT * items.size**2 + seeds.degrees * seeds.size**2) / degrees
+    return Error(max(items.size, math.sqrt(variance)), degrees)
 
 
 def _seed_key(number: Number) -> SeedKey:

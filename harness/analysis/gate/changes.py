@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.gate.chance import Chance, NoiseOfSides, holm
+from harness.analysis.gate.chance import FEWEST_DEGREES, LIKELY, Chance, NoiseOfSides, holm
 from harness.analysis.gate.numbers import Number
 from harness.suite.gate import Gate, Tolerance
 
@@ -15,8 +15,8 @@ Verdict = Literal["worse", "better", "undecided", "changed", "within noise", "wi
 
 @dataclass(frozen=True)
 class Change:
-    """One number, judged. worse: which way it went. undecided: beyond its tolerance, the noise unknown. changed: of a quantity
-    without a better way."""
+    """One number, judged. worse: which way it went. undecided: beyond its tolerance, the noise unknown, or known from so few measurements
+    that what looks like more than noise cannot be told from it among so many numbers. changed: of a quantity without a better way."""
 
     number: Number
     verdict: Verdict
@@ -78,7 +78,7 @@ def _judged(number: Number, chance: Chance, significant: bool | None, gate: Gate
         verdict = "changed"
     elif quantity.exact or significant:
         verdict = "worse" if worse else "better"
-    elif significant is None:
+    elif significant is None or (chance.degrees < FEWEST_DEGREES and (chance.p or 0.0) < LIKELY):
         verdict = "undecided"
     else:
         verdict = "within noise"

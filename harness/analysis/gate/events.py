@@ -19,6 +19,7 @@ Kind = Literal[
     "stored otherwise", "not run", "recovered", "other outcome", "cost not measured",
 ]  # fmt: skip
 STATUS_KINDS: dict[Status, Kind] = {"oom": "out of memory", "failed": "failed", "diverged": "diverged", "timeout": "timeout", "unsupported": "unsupported"}
+NO_RESULT: frozenset[Status] = frozenset({"failed", "timeout"})  # running out of memory is a result of a cell, and so is diverging: these are none
 REGRESSIONS: frozenset[Kind] = frozenset({*STATUS_KINDS.values(), "vanished", "unreadable", "number lost", "other data", "other weights"})
 
 
@@ -59,10 +60,10 @@ def events(matching: Matching, pairs: Sequence[Pair], damaged: Sequence[Damaged]
 
 def _of_pair(pair: Pair, gate: Gate) -> Iterator[Event]:
     id_, before, now = pair.left.record.cell.id, pair.left.record.outcome, pair.right.record.outcome
-    if before.status == "ok" and now.status != "ok":
+    if before.status != now.status and (before.status == "ok" or (before.status not in NO_RESULT and now.status in NO_RESULT)):
         where = f" in {now.phase}" if now.phase else ""
         said = f": {now.message.splitlines()[0]}" if now.message else ""
-        yield Event(id_, pair.left, STATUS_KINDS[now.status], f"ok → {now.status}{where}{said}")
+        yield Event(id_, pair.left, STATUS_KINDS[now.status], f"{before.status} → {now.status}{where}{said}")
     elif before.status != "ok" and now.status == "ok":
         yield Event(id_, pair.left, "recovered", f"{before.status} → ok")
     elif before.status != now.status:

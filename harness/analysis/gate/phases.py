@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.columns import describe
-from harness.analysis.gate.chance import NoiseOfSides
+from harness.analysis.gate.chance import LIKELY, NoiseOfSides
 from harness.analysis.gate.matching import Pair
 from harness.analysis.gate.numbers import Number, configurations, finite
 from harness.records.parts import PHASES, PhaseName
 
 LEAST = 0.05  # a phase that moved by less is not told
-LIKELY = 0.05  # by noise alone
 MOST = 3
 
 

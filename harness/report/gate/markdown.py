@@ -34,7 +34,7 @@ def _parts(found: Comparison) -> Iterator[str]:
         yield "**Why?**"
         yield _list([*(suspect.sentence for suspect in found.suspects), *(move.sentence for move in found.phases)])
     elif found.worse or found.regressions:
-        yield "**Why?** Nothing recorded differs: the same packages, driver, commit and clocks."
+        yield "**Why?** " + ("What changed touches none of these cells." if found.moved else "Nothing recorded differs: the same packages, driver, commit and clocks.")
     if found.moved:
         yield escape_markdown(f"Changed since the baseline: {'; '.join(map(str, found.moved))}.")
     told = list(notices(found))

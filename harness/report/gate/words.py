@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.analysis.gate.compare import Comparison
+from harness.analysis.gate.events import NO_RESULT
 
 
 def verdict_line(found: Comparison) -> str:
@@ -13,7 +14,7 @@ def verdict_line(found: Comparison) -> str:
         return f"NOT COMPARABLE: {found.obstacles[0].sentence}" + _more(len(found.obstacles) - 1, "reason")
     cells = len(found.pairs) + sum(event.kind in ("vanished", "unreadable") for event in found.events)
     if found.verdict == "nothing worse":
-        return f"OK: nothing is worse in {cells} cells, {len(found.changes)} numbers"
+        return f"OK: nothing is worse in {cells} cell{'s' if cells > 1 else ''}, {len(found.changes)} numbers"
     count = len(found.regressed)
     return f"REGRESSION: {count} of {cells} cells {'is' if count == 1 else 'are'} worse: {', '.join(_kinds(found))}"
 
@@ -37,18 +38,27 @@ def notices(found: Comparison) -> Iterator[str]:
     undecided = [change for change in found.of("undecided") if change.worse]
     if undecided:
         largest = max(undecided, key=lambda change: abs(change.relative or 0.0))
-        counts = "and fail the gate" if found.gate.undecided == "fail" else "and fail nothing"
+        counts = ("and fail" if len(undecided) > 1 else "and fails") + (" the gate" if found.gate.undecided == "fail" else " nothing")
+        known = "is not known" if largest.chance.p is None else "is known from too few measurements"
         yield (
-            f"{len(undecided)} numbers are worse by more than their tolerance {counts}, because their noise is not known, such as "
+            f"{_numbers(len(undecided))} worse by more than the tolerance {counts}, because the noise {known}, such as "
             f"{largest.place}: {largest.sentence}; harness noise measures it, and a baseline saved from its run keeps it"
         )
+    failed = [pair.left.name() for pair in found.pairs if pair.left.record.outcome.status in NO_RESULT and not pair.right.ok]
+    if failed:
+        yield f"{len(failed)} cell{'s' if len(failed) > 1 else ''} failed in the baseline already, so that nothing can be worse there, such as {failed[0]}"
     for event in found.events:
         if not event.regression:
             yield f"{event.place}: {event.sentence}"
     for change in found.of("changed"):
         yield f"{change.place}: {change.sentence}"
     if found.new:
-        yield f"{len(found.new)} cells are new and compare with nothing, such as {found.new[0].name()}"
+        several = len(found.new) > 1
+        yield f"{len(found.new)} cell{'s are' if several else ' is'} new and compare{'' if several else 's'} with nothing{', such as' if several else ':'} {found.new[0].name()}"
+
+
+def _numbers(count: int) -> str:
+    return f"{count} numbers are" if count > 1 else "one number is"
 
 
 def _more(count: int, what: str) -> str:
