@@ -17,12 +17,17 @@ class Device:
     mig: bool = False
 
 
+def first_visible(variable: str | None) -> str:
+    """How CUDA_VISIBLE_DEVICES names the device that CUDA calls 0; variable: its value, None where it is not set."""
+    return "0" if variable is None else variable.split(",")[0].strip()
+
+
 def visible_device(driver: Driver, variable: str | None) -> Device | None:
     """The first device that CUDA_VISIBLE_DEVICES leaves (ordinals, GPU-/MIG- UUIDs and their abbreviations); None when none is left.
 
     variable: its value, None where it is not set. Raises what pynvml raises.
     """
-    first = "0" if variable is None else variable.split(",")[0].strip()
+    first = first_visible(variable)
     if first.startswith("MIG-"):
         return Device(driver.call("nvmlDeviceGetHandleByUUID", first), mig=True)
     handle = _by_uuid(driver, first) if first.startswith("GPU-") else _by_ordinal(driver, first)
@@ -39,8 +44,7 @@ def doubtful_number(driver: Driver, variable: str | None, order: str | None) -> 
     variable, order: the values of CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER, None where they are not set. Source: CUDA C++
     Programming Guide, environment variables.
     """
-    by_uuid = variable is not None and variable.split(",")[0].strip().startswith(("GPU-", "MIG-"))
-    if by_uuid or order == "PCI_BUS_ID":
+    if first_visible(variable).startswith(("GPU-", "MIG-")) or order == "PCI_BUS_ID":
         return None
     handles = [driver.call("nvmlDeviceGetHandleByIndex", index) for index in range(driver.call("nvmlDeviceGetCount"))]
     names = sorted({_text(driver.call("nvmlDeviceGetName", handle)) for handle in handles}) if len(handles) > 1 else []

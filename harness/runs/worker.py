@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.measure import memory_limit
 from harness.measure.board import Board
+from harness.measure.nvml_device import first_visible
 from harness.records.parts import PhaseName
 from harness.records.schema import Outcome
 from harness.runs.events import Ended, Event, PhaseStarted, Progress
@@ -91,7 +92,18 @@ def join_the_run(order: Order) -> None:
     with contextlib.suppress(OSError):  # not Linux, or a sandbox: then the kernel chooses as it likes
         OOM_SCORE.write_text(FIRST_TO_GO)
     os.environ.clear()
-    os.environ.update(ENVIRONMENT | order.environ)
+    os.environ.update(ENVIRONMENT | order.environ | visible_devices(order))
+
+
+def visible_devices(order: Order) -> dict[str, str]:
+    """What a cell's environment says of the cards that it may use: of several the first alone.
+
+    It is the one that the sampler looks at, and the one that times and memory are told of; of all that they saw, transformers' Trainer would
+    use each for a batch of its own (nn.DataParallel), and gptqmodel quantize on each.
+    """
+    if order.device != "cuda":
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": first_visible(order.environ.get("CUDA_VISIBLE_DEVICES"))}
 
 
 class Reporter:
