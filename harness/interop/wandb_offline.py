@@ -23,12 +23,15 @@ class WandbOffline(Export):
 
     def write(self, run: Run, out: Path) -> Exported:
         """Writes <out>/wandb/offline-run-*/; a cell that is exported again is a further folder of the same run id."""
+        import wandb
+
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot write {out}: {error.strerror or error}") from error
         left_out: list[str] = []
         paths = [_write_run(row, run, out) for row in through(run, left_out)]
+        wandb.teardown()  # `finish` may come back before the service has written the last of a file
         return Exported(paths, left_out)
 
 
