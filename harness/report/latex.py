@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.analysis.over_time_tables import BARS
 from harness.analysis.table import Entry, Table
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
@@ -13,7 +14,8 @@ from harness.report.templates import Rendered, environment
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "–": "--", "−": "$-$", "…": r"\ldots{}", "Δ": r"$\Delta$", "†": r"\dag{}", "‡": r"\ddag{}", "·": r"$\cdot$", "≈": r"$\approx$",
+    "±": r"$\pm$", "–": "--", "−": "$-$", "…": r"\ldots{}", "Δ": r"$\Delta$", "†": r"\dag{}", "‡": r"\ddag{}", "·": r"$\cdot$", "≈": r"$\approx$", "≥": r"$\geq$", "≤": r"$\leq$",
+    "×": r"$\times$", "→": r"$\rightarrow$", "§": r"\S{}", **{bar: rf"\rule{{0.4em}}{{{at / 4:g}ex}}" for at, bar in enumerate(BARS, 1)},
 }  # fmt: skip
 
 

@@ -205,6 +205,11 @@ def test_latex_tables_are_booktabs_with_everything_escaped(run: Path) -> None:
     assert escape_latex("a_b & 5 % \\x") == r"a\_b \& 5 \% \textbackslash{}x"
 
 
+def test_every_sign_that_reports_use_is_one_that_pdflatex_knows() -> None:
+    assert escape_latex("≥ 8 x 512 → 1 × 2 ± 3 – 4 − 5 … Δ † ‡ · ≈ ≤ § ▁▂▃▄▅▆▇█").isascii()
+    assert escape_latex("≥▂█") == r"$\geq$\rule{0.4em}{0.5ex}\rule{0.4em}{2ex}"
+
+
 def test_random_weights_are_nowhere_shown_as_quality(tmp_path: Path) -> None:
     cells = [record(source="random:llama-7b", seed=seed, metrics=[metric(value=0.7654321)]) for seed in (0, 1)]
     folder = write_run(tmp_path / "run", cells)
