@@ -65,11 +65,11 @@ class Life:
     chosen: Chosen | None = None
     method: Method | None = None  # at the size that its budget allows; None before
 
-    def context(self) -> TaskContext:
-        """What the task is told; valid after the load phase."""
+    def context(self, tuned: bool = True) -> TaskContext:
+        """What the task is told; valid after the load phase. tuned: of the model with the method's virtual tokens, or of the base alone."""
         assert self.facts is not None, "load comes first"
         settings, facts = self.cell.config.train, self.facts
-        if facts.context is not None and self.method is not None:
+        if facts.context is not None and self.method is not None and tuned:
             facts = replace(facts, context=facts.context - self.method.virtual_tokens)
         return TaskContext(
             tokenizer=self.tokenizer,
@@ -132,13 +132,14 @@ def _live(life: Life, phase: forms.Phase) -> None:
     """Everything from the first evaluation to the last measurement."""
     method = life.cell.config.method
     due = evaluate.reuse(life)
+    attach.size(life)
+    if method.tunes:
+        train.prepare(life)  # before anything is evaluated: a row that cannot be trained on ends the cell at once
     if due:
         with phase("evaluate"):
             evaluate.run(life, "before", due)
-    attach.size(life)
     timed = generate.due(life)
     if method.tunes:
-        train.prepare(life)
         _tune(life, phase)
     else:
         with phase("attach"):

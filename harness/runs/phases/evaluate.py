@@ -45,7 +45,7 @@ def run(life: Life, when: When, due: list[Evaluated] | None = None) -> None:
     evaluated = life.cell.config.evaluated
     for label, task in evaluated if due is None else due:
         said = len(life.result.notes)
-        metrics = [metric.model_copy(update={"when": when, "task": label}) for metric in metrics_of(life, task)]
+        metrics = [metric.model_copy(update={"when": when, "task": label}) for metric in metrics_of(life, task, life.context(tuned=when != "before"))]
         life.result.metrics.extend(metrics)
         if when == "before":
             shared = SharedEvaluation(metrics=metrics, notes=life.result.notes[said:])
@@ -53,7 +53,7 @@ def run(life: Life, when: When, due: list[Evaluated] | None = None) -> None:
 
 
 def metrics_of(life: Life, task: Task, context: TaskContext | None = None) -> list[Metric]:
-    """The task's metrics of the life's model as it stands. context: None for the life's own."""
+    """The task's metrics of the life's model as it stands. context: None for that of the tuned model."""
     import torch
 
     life.model.eval()
