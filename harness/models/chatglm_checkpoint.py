@@ -1,24 +1,21 @@
 """A ChatGLM checkpoint rewritten once as a GLM one, in the cache; from there on it is a model folder like any other.
 
     <cache>/chatglm/<key>/            config.json, model-0000n-of-0000m.safetensors, their index, the tokenizer's files if it is no code
-    <cache>/chatglm/.<key>.<pid>/     one on its way: renamed when it is complete
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from harness.errors import HarnessError, StorageError, Unsupported
 from harness.models.base import ModelConfig
 from harness.models.chatglm import native_values, native_weights
+from harness.models.kept_folder import kept_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,23 +38,13 @@ def converted(config: ModelConfig, source: Path, cache: Path) -> Path:
     native = native_values(values, config.source)
     shards = _shards(source, config)
     folder = cache / FOLDER / _key(source, values, shards)
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            for left_behind in folder.parent.glob(f".{folder.name}.*"):  # by a process that was killed: the lock is ours
-                shutil.rmtree(left_behind)
-            _check_room(folder.parent, shards)
-            aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-            try:
-                aside.mkdir()
-                _write(config, native, shards, aside)
-                _copy_tokenizer(source, aside)
-                aside.rename(folder)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-    return folder
+
+    def rewrite(aside: Path) -> None:
+        _check_room(aside, shards)
+        _write(config, native, shards, aside)
+        _copy_tokenizer(source, aside)
+
+    return kept_folder(folder, rewrite)
 
 
 def rewritten(cache: Path) -> dict[Path, int]:
@@ -65,16 +52,6 @@ def rewritten(cache: Path) -> dict[Path, int]:
     folders = [folder for folder in (cache / FOLDER).glob("[!.]*") if folder.is_dir()]
     folders.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     return {folder: sum(path.stat().st_size for path in folder.iterdir()) for folder in folders}
-
-
-def downloaded(name: str, config: ModelConfig) -> Path:
-    """The hub checkpoint's folder: its settings and tokenizer, and its weights in safetensors, or in pickles where it has no others and they are allowed."""
-    from huggingface_hub import snapshot_download
-
-    folder = Path(snapshot_download(name, revision=config.revision, allow_patterns=["*.json", "*.safetensors"]))
-    if config.allow_pickle and not any(folder.glob("*.safetensors")):
-        folder = Path(snapshot_download(name, revision=config.revision, allow_patterns=["*.json", "*.bin"]))
-    return folder
 
 
 def tokenizer_from_code(config: ModelConfig, place: str, revision: str | None) -> PreTrainedTokenizerBase:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError, Unsupported
 from harness.models.base import ModelConfig
 from harness.models.chatglm import is_chatglm
-from harness.models.chatglm_checkpoint import converted, downloaded, tokenizer_from_code
-from harness.models.facts import config_file, facts_of
+from harness.models.chatglm_checkpoint import converted, tokenizer_from_code
+from harness.models.facts import facts_of
+from harness.models.hub import WEIGHTS, settings, with_weights
 from harness.models.source import local_folder, split
 from harness.needs import ModelFacts
 from harness.quantization.base import Scheme
@@ -27,9 +28,9 @@ def load_tokenizer(config: ModelConfig, cache: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer, as its author made it; raises HarnessError."""
     from transformers import AutoTokenizer
 
-    place, revision = weights_place(config, cache)
+    place, revision = _settings_place(config, cache)
     if _is_chatglm(config) and not (Path(place) / "tokenizer.json").is_file():
-        return tokenizer_from_code(config, *_stored_place(config))
+        return tokenizer_from_code(config, str(_stored(config, weights=False)), None)
     try:
         return AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
     except (OSError, ValueError) as error:
@@ -40,7 +41,7 @@ def load_facts(config: ModelConfig, cache: Path) -> ModelFacts:
     """The model's facts, its config.json downloaded where it is a hub model; raises HarnessError."""
     from transformers import AutoConfig
 
-    place, revision = weights_place(config, cache)
+    place, revision = _settings_place(config, cache)
     try:
         loaded = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=config.trust_remote_code)
     except (OSError, ValueError) as error:
@@ -88,6 +89,9 @@ def load_telling_drawn(
     except (OSError, ValueError, SafetensorError) as error:
         raise _clear(config, "model", error) from error
     _refuse_a_random_base(model, info["missing_keys"], config)
+    kind, name = split(config.source)
+    if kind == "hub":
+        model.name_or_path = model.config.name_or_path = name  # not the folder of this machine, where adapters say what they belong to
     if isinstance(scheme, LayerByLayer):
         scheme.quantize_layers(model, _behind_base(model, head), device)
     scheme.settle(model)
@@ -151,32 +155,42 @@ def weights_place(config: ModelConfig, cache: Path) -> tuple[str, str | None]:
         from harness.models.random_weights import materialise
 
         return str(materialise(name, config, cache)), None
-    place, revision = _stored_place(config)
-    if not _is_chatglm(config):
-        return place, revision
+    source = _stored(config, weights=True)
+    if _is_chatglm(config):
+        return str(converted(config, source, cache)), None
+    if kind == "hub" and not any(file for pattern in WEIGHTS for file in source.glob(pattern)):
+        return name, config.revision or "main"  # transformers asks the hub to convert pickles
+    return str(source), None
+
+
+def _settings_place(config: ModelConfig, cache: Path) -> tuple[str, str | None]:
+    """As `weights_place`, for what needs no weights: those of a hub model are not downloaded for it."""
+    if split(config.source)[0] == "hub" and not _is_chatglm(config):
+        return str(_stored(config, weights=False)), None
+    return weights_place(config, cache)
+
+
+def _stored(config: ModelConfig, weights: bool) -> Path:
+    """The folder with what the model's author has put there, downloaded where it is on the hub; not for `random:`."""
+    kind, name = split(config.source)
+    if kind != "hub":
+        folder = local_folder(config)
+        assert folder is not None, "random: has been seen to"
+        return folder
     try:
-        source = downloaded(name, config) if kind == "hub" else Path(place)
+        if weights:
+            return with_weights(name, config.revision, config.trust_remote_code, config.allow_pickle)
+        return settings(name, config.revision, config.trust_remote_code)
     except (OSError, ValueError) as error:
         raise _clear(config, "model", error) from error
-    return str(converted(config, source, cache)), None
-
-
-def _stored_place(config: ModelConfig) -> tuple[str, str | None]:
-    """The folder or hub name with what the model's author has put there, and the revision; not for `random:`."""
-    kind, name = split(config.source)
-    return (name, config.revision or "main") if kind == "hub" else (str(local_folder(config)), None)
 
 
 def _is_chatglm(config: ModelConfig) -> bool:
     """Whether the model's config.json, downloaded where it is not there yet, is that of a ChatGLM checkpoint."""
-    from transformers.utils.hub import cached_file
-
-    path = config_file(config)
+    if split(config.source)[0] == "random":
+        return False
     try:
-        if path is None:
-            place, revision = _stored_place(config)
-            path = Path(cached_file(place, "config.json", revision=revision))
-        return is_chatglm(json.loads(path.read_text(encoding="utf-8")))
+        return is_chatglm(json.loads((_stored(config, weights=False) / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise _clear(config, "configuration", error) from error
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from harness.micro import model_path
 from harness.models.base import ModelConfig
 from harness.models.facts import facts_of
+from harness.models.kept_folder import kept_folder
 from harness.models.source import shape_file
 
 SEED = 0
@@ -34,18 +32,7 @@ def materialise(shape: str, config: ModelConfig, cache: Path) -> Path:
     dtype = "bfloat16" if config.dtype == "auto" else config.dtype
     key = hashlib.sha256(json.dumps([values, dtype, SEED], sort_keys=True).encode()).hexdigest()[:16]
     folder = cache / "random" / f"{Path(shape).name}-{dtype}-{key}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-            try:
-                _write(values, dtype, aside)
-                aside.rename(folder)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-    return folder
+    return kept_folder(folder, partial(_write, values, dtype))
 
 
 def _write(values: dict[str, Any], dtype: str, folder: Path) -> None:

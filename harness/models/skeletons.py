@@ -12,17 +12,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StorageError
 from harness.models.anatomy import Anatomy
 from harness.models.base import ModelConfig
 from harness.models.facts import config_file, config_values
 from harness.models.families import FAMILIES
-from harness.records.store import write_atomically
+from harness.records.sealed import Damaged, read_sealed, write_sealed
 from harness.tasks.base import Head
 
 LAYOUT = 1  # of the cached files
@@ -36,23 +37,36 @@ def anatomies(wanted: Sequence[tuple[ModelConfig, Head]], cache: Path) -> list[A
     """
     requests = [_request(config, head) for config, head in wanted]
     files = [None if request is None else cache / "anatomy" / f"{_key(request)}.json" for request in requests]
+    found: dict[Path, Anatomy | str] = {}
     missing: dict[Path, dict[str, Any]] = {}
-    refused: dict[Path, str] = {}
     for file, request in zip(files, requests, strict=True):
-        if file is not None and request is not None and not file.is_file():
+        if file is None or request is None or file in found:
+            continue
+        kept = _kept(file)
+        if kept is None:
             missing[file] = request
-    if missing:
-        for file, values in zip(missing, _built(list(missing.values())), strict=True):
-            if "error" in values:
-                refused[file] = values["error"]
-                continue
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, json.dumps(values))
-    return [None if file is None else refused.get(file) or _read(file) for file in files]
+        else:
+            found[file] = kept
+    for file, values in zip(missing, _built(list(missing.values())) if missing else [], strict=True):
+        if "error" in values:
+            found[file] = values["error"]
+            continue
+        found[file] = Anatomy.from_json(values)
+        _keep(file, values)
+    return [None if file is None else found[file] for file in files]
 
 
-def _read(file: Path) -> Anatomy:
-    return Anatomy.from_json(json.loads(file.read_text(encoding="utf-8")))
+def _kept(file: Path) -> Anatomy | None:
+    """The anatomy that the cache has; None where it has none, or one that is damaged."""
+    try:
+        return Anatomy.from_json(read_sealed(file))
+    except (FileNotFoundError, Damaged):
+        return None
+
+
+def _keep(file: Path, values: dict[str, Any]) -> None:
+    with suppress(StorageError):  # a cache that is not ours to write serves as well: the model is built again the next time
+        write_sealed(file, values)
 
 
 def _request(config: ModelConfig, head: Head) -> dict[str, Any] | None:

@@ -9,30 +9,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import StorageError
-from harness.quantization.cache_entry import (
-    ENTRY,
-    WEIGHTS,
-    DamagedEntry,
-    Entry,
-    Subject,
-    Title,
-    check_weights,
-    read_entry,
-    stored_files,
-)
+from harness.quantization.cache_entry import ENTRY, WEIGHTS, Entry, Subject, Title, check_weights, read_entry
 from harness.quantization.cache_locks import Busy, Use, Waiting, use, writing
+from harness.records.refusals import disk_refusals_told
 from harness.records.schema import CalibrationSeen, QuantizationCost
-
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-LEAST_FREE_BYTES = 2**20  # torch.save does not say why it could not write; a disk with less than this is full
+from harness.records.sealed import Damaged, stored_files
 
 
 @dataclass(frozen=True)
@@ -55,12 +42,12 @@ class QuantizedCache:
         self.folder = cache / "quantized"
 
     def find(self, key: str) -> Quantized | None:
-        """The entry, every byte of it verified; None where there is none. Raises DamagedEntry where it is not what was written."""
+        """The entry, every byte of it verified; None where there is none. Raises Damaged where it is not what was written."""
         folder = self.folder / key
         used = use(folder / ENTRY)
         if used is None:
             if folder.is_dir():
-                raise DamagedEntry(f"{ENTRY} is missing")
+                raise Damaged(f"{ENTRY} is missing")
             return None
         entry = read_entry(folder)
         check_weights(entry, folder)
@@ -78,11 +65,11 @@ class QuantizedCache:
         with writing(self.folder, key, waiting):
             try:
                 found = self.find(key)
-            except DamagedEntry:
+            except Damaged:
                 found = None
             if found is not None:
                 return found
-            with disk_refusals_told(self.folder):
+            with disk_refusals_told("quantized weights", self.folder):
                 self.sweep(key)
                 self.remove(key)
                 return self._make(key, title, subject, fill)
@@ -117,29 +104,3 @@ class QuantizedCache:
         if folder.is_dir():
             folder.rename(aside)
             shutil.rmtree(aside)
-
-
-@contextlib.contextmanager
-def disk_refusals_told(place: Path) -> Iterator[None]:
-    """Turns what libraries raise when the disk refuses a write into a StorageError that says so."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = _refusal(error, place)
-        if reason is None:
-            raise
-        raise StorageError(f"cannot write quantized weights to {place}: {reason}") from error
-
-
-def _refusal(error: BaseException | None, place: Path) -> str | None:
-    """What the disk said, looked for in the error and its causes."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in REFUSALS:
-            return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
-        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
-            return " ".join(str(error).split())
-        error = error.__cause__ or error.__context__
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    return "the disk is full" if shutil.disk_usage(existing).free < LEAST_FREE_BYTES else None

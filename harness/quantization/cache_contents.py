@@ -10,8 +10,9 @@ from pathlib import Path
 
 from harness.errors import StorageError
 from harness.quantization.cache import QuantizedCache
-from harness.quantization.cache_entry import ENTRY, DamagedEntry, Entry, check_weights, read_entry
+from harness.quantization.cache_entry import ENTRY, Entry, check_weights, read_entry
 from harness.quantization.cache_locks import Busy, unused, use, writing
+from harness.records.sealed import Damaged
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def damage_of(kept: Kept) -> str | None:
         return None
     try:
         check_weights(kept.entry, kept.folder)
-    except DamagedEntry as damage:
+    except Damaged as damage:
         return str(damage)
     finally:
         used.release()
@@ -96,7 +97,7 @@ def _kept(folder: Path) -> Kept | None:
     entry, damage = None, None
     try:
         entry = read_entry(folder)
-    except DamagedEntry as error:
+    except Damaged as error:
         damage = str(error)
     except FileNotFoundError:
         damage = f"{ENTRY} is missing"

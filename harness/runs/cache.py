@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from harness.records.parts import Part
 from harness.records.schema import Metric
-from harness.records.store import write_atomically
+from harness.records.sealed import Damaged, read_sealed, write_sealed
 
 
 def quantized_weights_folder(shared: Path) -> Path:
@@ -35,15 +35,17 @@ class SharedEvaluations:
         self.folder = shared / "evaluations"
 
     def read(self, untuned_id: str) -> SharedEvaluation | None:
-        """What another cell has left; None where none has, or where the file is damaged."""
+        """What another cell has left; None where none has. Raises Damaged where the file is not what was written."""
         try:
-            return SharedEvaluation.model_validate_json(self._path(untuned_id).read_bytes())
-        except (FileNotFoundError, ValidationError):
+            return SharedEvaluation.model_validate(read_sealed(self._path(untuned_id)))
+        except FileNotFoundError:
             return None
+        except ValidationError as error:  # whole, and of another version of the harness
+            raise Damaged(f"{untuned_id}.json is no evaluation: {error.errors()[0]['msg']}") from error
 
     def write(self, untuned_id: str, evaluation: SharedEvaluation) -> None:
         """Leaves the evaluation for other cells; raises StorageError."""
-        write_atomically(self._path(untuned_id), evaluation.model_dump_json(indent=1) + "\n")
+        write_sealed(self._path(untuned_id), evaluation.model_dump(mode="json"))
 
     def _path(self, untuned_id: str) -> Path:
         return self.folder / f"{untuned_id}.json"

@@ -133,6 +133,8 @@ def _run(order: Order, reporter: Reporter) -> Outcome:
         run_cell(pickle.loads(order.cell), order.folder, order.device, reporter, order.shared, order.board)
     except BaseException as error:  # whatever it was, it ended this cell and no other
         memory_limit.release()
-        traceback.print_exc()
-        return outcome_of_error(error, reporter.phase)
+        outcome = outcome_of_error(error, reporter.phase)
+        with contextlib.suppress(OSError):  # a disk that is full has no room for the log either
+            traceback.print_exc()
+        return outcome
     return Outcome(status="ok")

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StorageError
-from harness.quantization.cache import DamagedEntry, Quantized, QuantizedCache
+from harness.quantization.cache import Quantized, QuantizedCache
 from harness.quantization.cache_contents import contents, damage_of, idle_for, prune
 from harness.quantization.cache_entry import ENTRY, Subject, Title
 from harness.quantization.cache_locks import Busy, writing
 from harness.records.schema import QuantizationCost
+from harness.records.sealed import Damaged
 
 Make = Callable[..., Quantized]
 HOLDER = """
@@ -159,11 +160,11 @@ def test_a_damaged_entry_is_told_listed_and_pruned(cache: QuantizedCache, make: 
     make().used.release()
     folder = cache.folder / subject().key()
     (folder / "weights" / "config.json").write_text("[]")
-    with pytest.raises(DamagedEntry, match=r"config\.json has other content than was written"):
+    with pytest.raises(Damaged, match=r"config\.json has other content than was written"):
         cache.find(folder.name)
     assert damage_of(contents(cache)[0]) == "config.json has other content than was written"
     (folder / ENTRY).unlink()
-    with pytest.raises(DamagedEntry, match=r"entry\.json is missing"):
+    with pytest.raises(Damaged, match=r"entry\.json is missing"):
         cache.find(folder.name)
     (kept,) = contents(cache)
     assert (kept.entry, kept.damage) == (None, "entry.json is missing")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from harness.records.parts import When
 from harness.records.schema import Metric
+from harness.records.sealed import Damaged
 from harness.runs.cache import SharedEvaluation
 from harness.tasks.base import Task, TaskContext
 
@@ -25,7 +26,11 @@ def reuse(life: Life) -> list[Evaluated]:
         return config.evaluated
     due: list[Evaluated] = []
     for id_, (label, task) in zip(life.cell.untuned_ids, config.evaluated, strict=True):
-        shared = life.shared.read(id_)
+        try:
+            shared = life.shared.read(id_)
+        except Damaged as damage:
+            life.result.notes.append(f"the shared evaluation of the untuned model was damaged ({damage}) and was made anew")
+            shared = None
         if shared is None:
             due.append((label, task))
             continue

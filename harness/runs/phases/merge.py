@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import StorageError
 from harness.models.load import head_modules
 from harness.models.sizes import model_bytes
 from harness.quantization.base import SCHEMES
+from harness.records.refusals import disk_refusals_told
 from harness.runs.phases import attach, load
 
 if TYPE_CHECKING:
@@ -64,19 +64,17 @@ def needs_reloading(life: Life) -> bool:
 @contextmanager
 def scratch(life: Life) -> Iterator[Path]:
     """A folder on the run's disk that is gone afterwards, whatever happens in between; of a cell that is killed, its parent removes it."""
-    with tempfile.TemporaryDirectory(prefix=".merged-", suffix=".tmp", dir=life.folder) as folder:
-        yield Path(folder)
+    with disk_refusals_told("the merged model", life.folder):
+        folder = tempfile.TemporaryDirectory(prefix=".merged-", suffix=".tmp", dir=life.folder)
+    with folder as name:
+        yield Path(name)
 
 
 def save(life: Life, folder: Path) -> Checkpoint:
     """Writes the merged model and the tokenizer to `folder`, which is made; raises StorageError when the disk refuses."""
-    from safetensors import SafetensorError
-
-    try:
+    with disk_refusals_told("the merged model", folder):
         life.model.save_pretrained(folder)
         life.tokenizer.save_pretrained(folder)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"cannot write the merged model to {folder}: {error}") from error
     return Checkpoint(folder, _head(life, life.model))
 
 

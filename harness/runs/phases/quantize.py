@@ -14,11 +14,13 @@ from harness.measure import torch_memory
 from harness.measure.host import HostPeak
 from harness.models.load import dtype_of, load_telling_drawn, weights_place
 from harness.quantization.base import SCHEMES, StoredScheme
-from harness.quantization.cache import DamagedEntry, Quantized, QuantizedCache, disk_refusals_told
+from harness.quantization.cache import Quantized, QuantizedCache
 from harness.quantization.calibration_samples import draw_samples
 from harness.quantization.job import QuantizationJob
 from harness.records.parts import PeakSource
+from harness.records.refusals import disk_refusals_told
 from harness.records.schema import QuantizationCost
+from harness.records.sealed import Damaged
 from harness.runs.cache import weights_cache
 from harness.runs.events import ResultSoFar
 from harness.runs.quantized_subject import pinned, subject_of, title_of
@@ -41,7 +43,7 @@ def due(life: Life) -> bool:
     key = subject_of(life, scheme).key()
     try:
         life.quantized = _cache(life).find(key)
-    except DamagedEntry as damage:
+    except Damaged as damage:
         life.result.notes.append(f"the quantized weights in the cache were damaged ({key}: {damage}) and were quantized anew")
     if life.quantized is None:
         return True
@@ -78,7 +80,7 @@ def uncached(life: Life, scheme: StoredScheme, source_folder: Path, folder: Path
     Raises StorageError where the disk refuses.
     """
     model = life.cell.config.model.model_copy(update={"source": f"path:{source_folder}", "revision": None})
-    with disk_refusals_told(folder):
+    with disk_refusals_told("quantized weights", folder):
         folder.mkdir(parents=True, exist_ok=True)
         quantized = _quantized(life, scheme, model, folder)
     life.result.notes.extend(note for note in quantized.notes if note not in life.result.notes)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.measure.clock import StepClock
 from harness.records.measured import Training
+from harness.records.refusals import disk_refusals_told
 from harness.runs.phases import early_stopping, throughput
 from harness.runs.phases.early_stopping import DevCourse
 from harness.suite.settings import TrainSettings
@@ -89,10 +91,19 @@ def run(life: Life, phase: Phase) -> None:
 
 
 def save(life: Life) -> None:
-    """Saves what the method has tuned to <cell>/adapter and measures its bytes; full weights are not kept."""
+    """Saves what the method has tuned to <cell>/adapter, whole or not at all, and measures its bytes; full weights are not kept.
+
+    Raises StorageError when the disk refuses.
+    """
     assert life.method is not None, "attach comes first"
-    folder = life.folder / "adapter"
-    life.method.save(life.model, folder)
+    folder, aside = life.folder / "adapter", life.folder / ".adapter.tmp"
+    with disk_refusals_told("what was tuned", folder):
+        try:
+            life.method.save(life.model, aside)
+            if aside.is_dir():
+                aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     if folder.is_dir():
         life.result.sizes.adapter_bytes = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
 

@@ -20,6 +20,7 @@ from harness.measure.clock import StepClock
 from harness.measure.data_wait import DataWait
 from harness.methods.base import Method
 from harness.models.flops import Observation, TrainingFlops, observed, training_flops
+from harness.records.refusals import disk_refusals_told
 from harness.runs.phases.early_stopping import DevCourse
 from harness.suite.settings import TrainSettings
 from harness.tasks.base import TrainingSet
@@ -96,7 +97,8 @@ class MeasuredTrainer(transformers.Trainer):
         self.waits = DataWait()
         self.flops: TrainingFlops | None = None
         self._tokens: list[torch.Tensor] = []
-        watch.step_begins = self._begin_step
+        self._finite: list[torch.Tensor] = []
+        watch.step_begins, watch.first_bad_step = self._begin_step, self._first_bad_step
 
     def get_train_dataloader(self) -> Any:
         """transformers' own; accelerate moves batches to the device around the loader that is timed, and a copy waits for the device."""
@@ -112,11 +114,13 @@ class MeasuredTrainer(transformers.Trainer):
         self.samples_by_step[-1] += len(inputs.get("right", inputs["attention_mask"]))  # a question with all its answers is one sample
         self.shapes_by_step[-1].append(shape)
         if self.flops is not None or self.args.torch_compile:
-            return super().training_step(model, inputs, *rest, **named)
-        with observed(model) as self._observation:
             loss = super().training_step(model, inputs, *rest, **named)
-        self.flops = training_flops(model, self._observation, shape, self._method.virtual_tokens)
-        self._observation = None
+        else:
+            with observed(model) as self._observation:
+                loss = super().training_step(model, inputs, *rest, **named)
+            self.flops = training_flops(model, self._observation, shape, self._method.virtual_tokens)
+            self._observation = None
+        self._finite[-1] = self._finite[-1] & loss.isfinite()
         return loss
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
@@ -142,8 +146,14 @@ class MeasuredTrainer(transformers.Trainer):
         """Real tokens of every optimizer step, padding excluded; see harness.tasks.batch_shape."""
         return torch.stack(self._tokens).tolist() if self._tokens else []
 
+    def _first_bad_step(self) -> int | None:
+        """The first step whose loss was not finite, from 1; None without one."""
+        finite = torch.stack(self._finite).tolist() if self._finite else []
+        return None if all(finite) else finite.index(False) + 1
+
     def _begin_step(self) -> None:
         self._tokens.append(torch.zeros((), dtype=torch.long, device=self.args.device))
+        self._finite.append(torch.ones((), dtype=torch.bool, device=self.args.device))
         self.samples_by_step.append(0)
         self.shapes_by_step.append([])
         self.waits.step_begins()
@@ -187,12 +197,13 @@ class Watch(transformers.TrainerCallback):
     """Times the steps, tells progress(done, total) after each, and writes losses.
 
     losses: the file that gets one JSON line per logging interval (step, epoch, loss, learning_rate, grad_norm,
-    seconds since training began). A loss that is not finite raises Diverged.
+    seconds since training began). A loss that is not finite raises Diverged with its step, which is looked up only then.
     """
 
     def __init__(self, clock: StepClock, progress: Callable[[int, int], None], losses: Path) -> None:
         self.clock, self.progress, self.losses = clock, progress, losses
         self.step_begins: Callable[[], None] = lambda: None
+        self.first_bad_step: Callable[[], int | None] = lambda: None
         self._began = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -212,8 +223,8 @@ class Watch(transformers.TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Writes the losses down; raises Diverged."""
         entry = {"step": state.global_step, **(logs or {}), "seconds": round(time.monotonic() - self._began, 3)}
-        with self.losses.open("a", encoding="utf-8") as file:
+        with disk_refusals_told("losses", self.losses), self.losses.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         loss = entry.get("loss", entry.get("train_loss"))
         if loss is not None and not math.isfinite(loss):
-            raise Diverged(f"the training loss is {loss} at step {state.global_step} of {state.max_steps}")
+            raise Diverged(f"the training loss is {loss} at step {self.first_bad_step() or state.global_step} of {state.max_steps}")

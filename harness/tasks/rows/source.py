@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, nearest
+from harness.models.hub import patiently
 from harness.tasks.rows.columns import Column, WrongValue
 from harness.tasks.rows.files import data_folder, has_split, missing_split, split_files
 from harness.tasks.rows.readers import Request, read_columns
@@ -132,7 +133,10 @@ class Source:
         chosen_files = {split: dataset.hub_files[split]} if split in dataset.hub_files else None
         config = dataset.config if chosen_files is None else None
         try:
-            loaded = datasets.load_dataset(dataset.hub, config, data_files=chosen_files, split=split, revision=self.revision)
+            loaded = patiently(
+                f"the data set {dataset.hub}",
+                lambda: datasets.load_dataset(dataset.hub, config, data_files=chosen_files, split=split, revision=self.revision),
+            )
         except (OSError, ValueError, RuntimeError, DatasetsError) as error:  # RuntimeError: a data set that is a script
             raise DataError(f"{place}: cannot be loaded: {error}; check the network, or give `data:` a folder or `micro`") from error
         chosen = self._choose(loaded.column_names, place)
