@@ -57,6 +57,12 @@ class Registry(Generic[T]):
         self._load()
         yield from sorted(self._classes.items())
 
+    def import_own(self) -> None:
+        """Imports the folder's files: from now on, what is on disk may change without changing their classes."""
+        folder = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(folder.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")
+
     def _enter(self, name: str, cls: type[T]) -> None:
         other = self._classes.get(name)
         if other is not None and other is not cls:
@@ -66,9 +72,7 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if self._loaded:
             return
-        folder = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(folder.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+        self.import_own()
         for entry in entry_points(group=self.group):
             try:
                 self._enter(entry.name, entry.load())

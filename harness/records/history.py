@@ -112,6 +112,7 @@ def append(file: Path, entries: Iterable[Entry]) -> Appended:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("ab").close()  # SQLite does not say why it cannot open one
     except OSError as error:
         raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
     with _opened(file, "rwc") as connection:

@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 
 from harness.errors import HarnessError
+from harness.runs.source_version import source_version
 from harness.runs.stop import Stop
 
 PRELOAD = "harness.runs.preload"
@@ -35,8 +36,10 @@ def context() -> ForkServerContext:
 def start(stop: Stop) -> int | None:
     """Starts the fork server, unless it runs, and returns its pid when it can fork: seconds later, as it imports torch.
 
-    Returns None, early, when the run is to stop. Raises HarnessError when the server cannot import what cells need.
+    Returns None, early, when the run is to stop. Raises HarnessError when the server cannot import what cells need, or runs
+    another harness than this process: one that was installed meanwhile.
     """
+    source_version()  # as this process began, not as it may be when the server has to be started again
     multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOAD])
     with _blocked_sigint(), _same_imports(), _no_main_module():
         ensure_running()
@@ -71,7 +74,7 @@ def fork(target: Callable[..., None], *args: Any, daemon: bool = False) -> ForkS
 
 
 def answer_preloaded(question: Connection) -> None:
-    """Runs in a forked process: tells the server's pid, or why it has not preloaded."""
+    """Runs in a forked process: tells the server's pid and its harness, or why it has not preloaded."""
     os.setsid()
     try:
         from harness.runs import preload
@@ -79,7 +82,7 @@ def answer_preloaded(question: Connection) -> None:
         question.send(f"{type(error).__name__}: {error}")
     else:
         server = os.getppid()
-        question.send(server if server == preload.PRELOADED_IN else "its imports were not kept")
+        question.send((server, preload.SOURCE) if server == preload.PRELOADED_IN else "its imports were not kept")
 
 
 def _ask(question: Connection) -> None:
@@ -93,9 +96,12 @@ def _server(answer: Connection) -> int:
         told = answer.recv()
     except EOFError:
         raise HarnessError(f"the fork server ended while it imported {PRELOAD}; its own words are above") from None
-    if not isinstance(told, int):
+    if isinstance(told, str):
         raise HarnessError(f"the fork server could not import {PRELOAD}: {told}")
-    return told
+    server, source = told
+    if source != source_version():
+        raise HarnessError(f"cells would run in harness {source}, and this run began in {source_version()}: it was changed meanwhile; repeat the command to go on")
+    return int(server)
 
 
 @contextlib.contextmanager

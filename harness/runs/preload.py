@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 from harness.quantization.gptqmodel_library import prepare_import
 from harness.runs.process_tree import die_with_parent
+from harness.runs.source_version import source_version
 
 ENVIRONMENT = {
     # asks the driver whether there is a GPU without making a context
@@ -97,6 +98,12 @@ def _import_all() -> None:
 
     import harness.measure.sampler
     import harness.runs.cell  # noqa: F401
+    from harness.methods.base import METHODS
+    from harness.quantization.base import SCHEMES
+    from harness.tasks.base import TASKS
+
+    for registry in (METHODS, SCHEMES, TASKS):
+        registry.import_own()
 
     assert not torch.cuda.is_initialized(), "an import has made a CUDA context: cells forked from here could have none"
 
@@ -111,3 +118,4 @@ gc.collect()
 gc.freeze()
 
 PRELOADED_IN = os.getpid()
+SOURCE = source_version()

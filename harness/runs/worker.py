@@ -35,7 +35,7 @@ class Order:
     """What a cell's process is told. cell: pickled, so that a class which cannot be loaded is the cell's failure.
 
     environ: the environment variables of the run; the fork server's are those of its own start. board: where the cell shows
-    its sampler how far it is.
+    its sampler how far it is. sampler_seconds: the longest that the cell waits for its sampler to begin.
     """
 
     cell: bytes
@@ -44,6 +44,7 @@ class Order:
     shared: Path
     environ: dict[str, str]
     board: Board
+    sampler_seconds: float = 60.0
 
 
 def work(order: Order, events: Connection, watched: Connection) -> None:
@@ -56,7 +57,8 @@ def work(order: Order, events: Connection, watched: Connection) -> None:
     # a cell that is ended for taking too long leaves in its log where it was
     faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    watched.poll(None)
+    if not watched.poll(order.sampler_seconds):  # a driver that hangs would keep it for ever
+        print(f"the telemetry sampler has not begun within {order.sampler_seconds:g} s; the cell goes on without it", flush=True)
     reporter = Reporter(events)
     reporter(Ended(_run(order, reporter)))
     events.close()

@@ -116,8 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
         if api is not None:
             folder = self.hub.folders.get(f"{api[1]}/{api[2]}")
             if folder is not None and api[3] in (None, "revision", "tree"):
-                entries = [_entry(each, folder) for each in sorted(folder.rglob("*")) if each.is_file()]
-                info = {"id": api[2], "sha": COMMIT, "private": False, "tags": [], "siblings": [{"rfilename": entry["path"]} for entry in entries]}
+                below = folder / (api[4] or "")
+                listed = below.rglob("*") if api[3] != "tree" or "recursive=true" in self.path else below.glob("*")
+                entries = [_entry(each, folder) for each in sorted(listed)]
+                siblings = [{"rfilename": entry["path"]} for entry in entries if entry["type"] == "file"]
+                info = {"id": api[2], "sha": COMMIT, "private": False, "tags": [], "siblings": siblings}
                 self._send(200, json.dumps(entries if api[3] == "tree" else info).encode(), {"Content-Type": "application/json"})
                 return
         if file is not None:
@@ -143,5 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _entry(path: Path, folder: Path) -> dict[str, Any]:
+    if path.is_dir():
+        return {"type": "directory", "path": str(path.relative_to(folder)), "oid": COMMIT}
     content = path.read_bytes()
     return {"type": "file", "path": str(path.relative_to(folder)), "size": len(content), "oid": hashlib.sha1(content).hexdigest()}

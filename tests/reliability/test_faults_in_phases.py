@@ -111,12 +111,14 @@ def check_outcomes(site: Site, fault: str, places: list[str], status: str, words
     assert set(records[whole.id].timing.phases) >= set(PLACES.values()) - {"quantize"}
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_in_any_phase_is_oom_in_that_phase(site: Site, ledger: Callable[..., None]) -> None:
     begun = time.monotonic()
     check_outcomes(site, "oom", list(PLACES), "oom", "can't allocate memory")
     ledger(area="faults in phases", check="an allocation fails", tried=len(PLACES), survived=len(PLACES), seconds=time.monotonic() - begun)
 
 
+@pytest.mark.slow
 def test_a_hang_in_any_phase_ends_by_its_limit_and_takes_its_children_along(site: Site, ledger: Callable[..., None]) -> None:
     begun = time.monotonic()
     check_outcomes(site, "hang", list(PLACES), "timeout", "took longer than limits.phase_seconds.")
@@ -126,6 +128,7 @@ def test_a_hang_in_any_phase_ends_by_its_limit_and_takes_its_children_along(site
     ledger(area="faults in phases", check="a hang with a child process, ended by `limits.phase_seconds`", tried=len(PLACES), survived=len(PLACES), seconds=time.monotonic() - begun)
 
 
+@pytest.mark.slow
 def test_a_fall_of_an_extension_in_any_phase_is_a_failure_of_that_cell(site: Site, ledger: Callable[..., None]) -> None:
     begun = time.monotonic()
     check_outcomes(site, "segfault", list(PLACES), "failed", "killed by signal 11 (SIGSEGV)")
@@ -136,7 +139,7 @@ def test_a_fall_of_an_extension_in_any_phase_is_a_failure_of_that_cell(site: Sit
     ledger(area="faults in phases", check="a null pointer in native code", tried=len(PLACES), survived=len(PLACES), seconds=time.monotonic() - begun)
 
 
-@pytest.mark.parametrize("logging_steps", [1, 10])
+@pytest.mark.parametrize("logging_steps", [pytest.param(1, marks=pytest.mark.slow), 10])
 def test_a_loss_that_is_no_number_is_diverged_with_its_own_step(site: Site, logging_steps: int, ledger: Callable[..., None]) -> None:
     cell = faulty_cell(site, "train", "nan", quantized=False)
     train = cell.config.train.model_copy(update={"max_steps": 6, "logging_steps": logging_steps})

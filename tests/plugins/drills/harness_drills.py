@@ -175,6 +175,10 @@ class Rounded(CalibratedScheme):
         for name, layer in self._layers(model).items():
             yield QuantizedLayer(name, layer.weight.numel(), stored_bytes(layer.weight), type(layer).__name__)
 
+    def dequantized(self, model: Any) -> Any:
+        """What is rounded is stored in ordinary layers."""
+        return model
+
     def _layers(self, model: Any) -> dict[str, Any]:
         import torch
 
