@@ -182,7 +182,7 @@ def _stored(config: ModelConfig, weights: bool) -> Path:
             return with_weights(name, config.revision, config.trust_remote_code, config.allow_pickle)
         return settings(name, config.revision, config.trust_remote_code)
     except (OSError, ValueError) as error:
-        raise _clear(config, "model", error) from error
+        raise _clear(config, "files", error) from error
 
 
 def _is_chatglm(config: ModelConfig) -> bool:

@@ -84,7 +84,7 @@ def test_random_weights_are_made_once_and_are_the_same_every_time(tmp_path: Path
 
 
 def test_a_hub_model_that_cannot_be_reached_says_so_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match="cannot load the configuration of hub:nobody/nothing-here") as caught:
+    with pytest.raises(HarnessError, match="cannot load the files of hub:nobody/nothing-here") as caught:
         load_facts(ModelConfig(source="hub:nobody/nothing-here"), tmp_path)
     assert "\n" not in str(caught.value)
 
