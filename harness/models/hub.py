@@ -93,6 +93,7 @@ def _passing(error: BaseException | None) -> Iterator[BaseException]:
         if isinstance(error, HfHubHTTPError):
             if error.response.status_code in PASSING or error.response.status_code >= 500:
                 yield error
-        elif isinstance(error, _http_error()) or "Consistency check failed" in str(error):
+            return  # its cause is the same answer in the HTTP client's words
+        if isinstance(error, _http_error()) or "Consistency check failed" in str(error):
             yield error
         error = error.__cause__ or error.__context__
