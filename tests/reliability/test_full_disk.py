@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "drills"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "entry_points"))
 
 from drill_cells import write_model
 from small_disks import disk, remount
@@ -55,7 +54,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     values = {
         "name": "narrow",
         "models": [{"id": "tiny", "source": f"path:{model}"}],
-        "quantization": [{"scheme": "rounded", "calibration": {"texts": ["yes yes yes yes"], "samples": 1, "length": 4}}],
+        "quantization": [{"scheme": "simulated", "group_size": 8}],
         "methods": [{"method": "lora", "r": 2}],
         "tasks": [{"task": "wikitext2", "data": "micro", "max_train_samples": 4, "max_eval_samples": 2}],
         "seeds": [0, 1],

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from collected import Collected
 from drill_cells import drill_cell
-from test_refusing_disk import small_disk
+from small_disks import disk as small_disk
 
 from harness.models.source import cache_folder
 from harness.quantization.cache_entry import read_entry

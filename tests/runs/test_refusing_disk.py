@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from drill_cells import drill_cell
 from silent import Silent
+from small_disks import disk as small_disk
 
 from harness.errors import StorageError
 from harness.measure.environment import environment
@@ -20,19 +16,6 @@ from harness.runs.directory import Contents, RunFacts, opened
 from harness.runs.executors.local import LocalExecutor
 from harness.runs.run import Recorder
 from harness.runs.stop import Stop
-
-
-@contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A file system of its own at `folder`; skips where none can be mounted."""
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", options, "none", folder]).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)  # a sampler that is just ending may still hold a file
 
 
 def test_a_full_disk_ends_the_run_and_keeps_its_records(tiny_model: Path, tmp_path: Path) -> None:
