@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from harness.errors import Problem, SuiteError, nearest
@@ -11,26 +12,32 @@ from harness.suite.yaml_nodes import described, read_yaml
 #: Keys that say how a suite is put together, so that a profile cannot give them.
 COMPOSITION_KEYS = ("defaults", "profiles")
 
+MAX_FRAGMENTS = 50  # read for one suite: files that each name two others twice would be read without end
+
 
 def read_with_defaults(path: Path) -> MappingNode:
     """The suite file laid over the fragments of its `defaults`, in order (they may have fragments of their own).
 
     Raises SuiteError: a file that cannot be read, no list of files, or files that name each other in a circle.
     """
-    return _read(path, ())
+    return _read(path, (), [])
 
 
-def _read(path: Path, chain: tuple[Path, ...]) -> MappingNode:
+def _read(path: Path, chain: tuple[Path, ...], files: list[Path]) -> MappingNode:
+    """chain: the files that led here. files: all that have been read, once for every time; this one is added."""
     root = read_yaml(path)
+    files.append(path)
     chain = (*chain, path.resolve())
     merged: Node = MappingNode(root.place, {}, {})
     for index, item in enumerate(_fragment_items(root)):
         assert isinstance(item, ScalarNode)
-        fragment = path.parent / Path(item.text).expanduser()
+        fragment = path.parent / os.path.expanduser(item.text)
         trouble = _trouble(fragment, chain)
+        if trouble is None and len(files) > MAX_FRAGMENTS:
+            trouble = f"more than {MAX_FRAGMENTS} fragments, each counted as often as it is named; make one file of some"
         if trouble is not None:
             raise SuiteError([problem(root, ("defaults", index), trouble)])
-        merged = merge(merged, _read(fragment, chain))
+        merged = merge(merged, _read(fragment, chain, files))
     merged = merge(merged, root.without("defaults"))
     assert isinstance(merged, MappingNode)
     return merged
@@ -47,8 +54,8 @@ def _fragment_items(root: MappingNode) -> tuple[Node, ...]:
 
 
 def _trouble(fragment: Path, chain: tuple[Path, ...]) -> str | None:
-    if not fragment.is_file():
-        there = [other.name for other in fragment.parent.glob("*.yaml")] if fragment.parent.is_dir() else []
+    if not os.path.isfile(fragment):
+        there = [other.name for other in fragment.parent.glob("*.yaml")] if os.path.isdir(fragment.parent) else []
         guess = nearest(fragment.name, there)
         return f"there is no file {fragment}" + (f"; did you mean {guess}?" if guess else "")
     if fragment.resolve() in chain:
