@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from harness.errors import Problem, SuiteError, nearest
+from harness.suite.ids import id_trouble
 from harness.suite.nodes import MappingNode, Node, ScalarNode, SequenceNode, merge, problem
 from harness.suite.yaml_nodes import described, read_yaml
 
@@ -78,6 +79,9 @@ def profiles_of(root: MappingNode, problems: list[Problem]) -> dict[str, Mapping
             found = described(profile)
             problems.append(problem(root, ("profiles", name), f"expected a mapping to lay over the suite, found {found}"))
             continue
+        trouble = id_trouble(name)
+        if trouble is not None:
+            problems.append(problem(root, ("profiles", name), trouble, key=True))
         for key in COMPOSITION_KEYS:
             if key in profile.values:
                 message = f"a profile cannot hold {key}"

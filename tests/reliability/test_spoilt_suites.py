@@ -55,18 +55,21 @@ def at_once() -> Iterator[None]:
 
 def judged(path: Path) -> str:
     """`planned`, or the class of the error that refused the file, whose words were looked at."""
+    refused: HarnessError | None = None
     try:
         with at_once():
             make_plan(load_suite(path), Machine())
     except HarnessError as error:
-        message = str(error)
-        assert message.strip(), "an error without words"
-        odd = [each for each in message if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") and each not in "\t\n"]
-        assert not odd, f"characters that a terminal obeys or cannot show: {odd!r}"
-        assert all(len(line) < LONGEST_LINE for line in message.splitlines()), "a line that nobody reads"
-        assert not isinstance(error, SuiteError) or error.problems
-        return type(error).__name__
-    return "planned"
+        refused = error
+    if refused is None:
+        return "planned"
+    message = str(refused)
+    assert message.strip(), "an error without words"
+    odd = [each for each in message if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") and each not in "\t\n"]
+    assert not odd, f"characters that a terminal obeys or cannot show: {odd!r}"
+    assert all(len(line) < LONGEST_LINE for line in message.splitlines()), "a line that nobody reads"
+    assert not isinstance(refused, SuiteError) or refused.problems
+    return type(refused).__name__
 
 
 def check(path: Path, data: bytes) -> str:
@@ -128,12 +131,13 @@ def _numbers(count: int) -> str:
     return ", ".join(map(str, range(1, count + 1)))
 
 
+UNKNOWN_KEYS = ", ".join(f"lora_alpa{at}: 1" for at in range(150))
 COSTLY = {
     "a million cells": (BASE.replace("[lora]", f"[{_methods(100)}]") + f"seeds: [{_numbers(100)}]\nsweep: {{train.max_steps: [{_numbers(100)}]}}\n", "1,000,000 cells (1 models x 1 quantization x 100 methods x 1 tasks x 100 seeds x 100 train.max_steps); a suite has at most 100,000"),
     "seeds, all of them twice": (BASE + f"seeds: [{_numbers(20_000)}, {_numbers(20_000)}]\n", "... and at least 19,900 more"),
     "a sweep without end": (BASE + f"sweep: {{train.learning_rate: [{_numbers(15_000)}]}}\n", "15,000 values; a sweep has at most 1,000"),
     "keys without end": (BASE + "train: {" + ", ".join(f"learning_rat{at}: 1" for at in range(5000)) + "}\n", "more than 500 keys in one mapping"),
-    "unknown keys everywhere": (BASE.replace("[lora]", "[" + ", ".join("{id: m%d, method: lora, %s}" % (at, ", ".join(f"lora_alpa{key}: 1" for key in range(150))) for at in range(200)) + "]"), "... and at least 1 more"),
+    "unknown keys everywhere": (BASE.replace("[lora]", f"[{', '.join(f'{{id: m{at}, method: lora, {UNKNOWN_KEYS}}}' for at in range(200))}]"), "... and at least 1 more"),
     "unknown methods": (BASE.replace("[lora]", "[" + ", ".join(f"loraa{at}" for at in range(5000)) + "]"), "did you mean lora?"),
     "one method, many times": (BASE.replace("[lora]", f"[{', '.join(['lora'] * 5000)}]"), "the id lora is already that of methods[0]"),
     "exclusions without end": (BASE + f"seeds: [{_numbers(3000)}]\nexclude:\n" + "".join(f"- {{method: 'x*{at}'}}\n" for at in range(5000)), "expected at most 1,000 value(s)"),
