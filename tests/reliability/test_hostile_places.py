@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ from harness.tasks.base import Head
 SUITE = "name: s\nmodels: [{{source: 'path:{model}', {more}}}]\nmethods: [none]\ntasks: [wikitext2]\n"
 
 
+SURVIVED = Counter[str]()
+
+
 class Creates:
     """Pickled, it is a file that is created by whoever unpickles it."""
 
@@ -53,6 +57,12 @@ def owned(tmp_path: Path) -> Path:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     return write_model(tmp_path / "model")
+
+
+def safe(owned: Path) -> None:
+    """Asserts that the hostile code of this test was not run, and counts it."""
+    assert not owned.exists()
+    SURVIVED["code"] += 1
 
 
 def malicious(path: Path, owned: Path) -> Path:
@@ -77,7 +87,7 @@ def test_a_pickle_where_safetensors_were_expected_is_refused_by_the_plan(model: 
     file.write_text(SUITE.format(model=model, more=""))
     with pytest.raises(SuiteError, match=r"pickled weights only \(pytorch_model\.bin\): loading them can run code"):
         make_plan(load_suite(file), Machine())
-    assert not owned.exists()
+    safe(owned)
 
 
 @pytest.mark.parametrize("allow_pickle", [False, True])
@@ -87,9 +97,10 @@ def test_a_malicious_pickle_is_never_run_even_where_pickles_are_allowed(allow_pi
     if beside == "nothing":
         (model / "another.safetensors").unlink()
     malicious(model / "pytorch_model.bin", owned)
-    with pytest.raises(HarnessError):
+    said = "a pickle among its weights holds more than tensors" if allow_pickle else "pickled weights only" if beside == "nothing" else "no safetensors weights"
+    with pytest.raises(HarnessError, match=said):
         load(model, tmp_path / "cache", allow_pickle=allow_pickle)
-    assert not owned.exists()
+    safe(owned)
 
 
 def test_pickles_beside_sound_weights_are_not_opened(model: Path, owned: Path, tmp_path: Path) -> None:
@@ -99,7 +110,7 @@ def test_pickles_beside_sound_weights_are_not_opened(model: Path, owned: Path, t
     load_tokenizer(config, tmp_path / "cache")
     load(model, tmp_path / "cache")
     load(model, tmp_path / "cache", allow_pickle=True)
-    assert not owned.exists()
+    safe(owned)
 
 
 def test_a_malicious_adapter_is_not_run_when_a_method_is_loaded_again(model: Path, owned: Path, tmp_path: Path) -> None:
@@ -109,9 +120,9 @@ def test_a_malicious_adapter_is_not_run_when_a_method_is_loaded_again(model: Pat
     peft.get_peft_model(base, peft.LoraConfig(target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
     (tmp_path / "adapter" / "adapter_model.safetensors").unlink()
     malicious(tmp_path / "adapter" / "adapter_model.bin", owned)
-    with pytest.raises(pickle.UnpicklingError, match="weights_only|Weights only"):
+    with pytest.raises(pickle.UnpicklingError, match=r"weights_only|Weights only"):
         peft.PeftModel.from_pretrained(load(model, tmp_path / "cache"), str(tmp_path / "adapter"))
-    assert not owned.exists()
+    safe(owned)
 
 
 @pytest.mark.parametrize("name", ["train.pkl", "test.pt", "test.npy", "test.arrow"])
@@ -123,7 +134,7 @@ def test_data_is_never_read_from_a_pickle(name: str, owned: Path, tmp_path: Path
     file.write_text(f"name: s\nmodels: [hub:a/b]\nmethods: [none]\ntasks: [{{task: wikitext2, data: '{data}'}}]\n")
     with pytest.raises(SuiteError, match="no file for the split test"):
         make_plan(load_suite(file), Machine())
-    assert not owned.exists()
+    safe(owned)
 
 
 def with_code(model: Path, owned: Path, model_type: str) -> Path:
@@ -146,13 +157,13 @@ def test_code_of_a_models_repository_is_not_run_while_nobody_trusts_it(model: Pa
     file = tmp_path / "s.yaml"
     file.write_text(SUITE.format(model=model, more="").replace("[none]", "[lora]"))
     make_plan(load_suite(file), Machine())
-    assert not owned.exists()
+    safe(owned)
 
 
 def test_code_that_stands_in_for_a_known_architecture_is_not_run_either(model: Path, owned: Path, tmp_path: Path) -> None:
     with_code(model, owned, "llama")
     load(model, tmp_path / "cache")
-    assert not owned.exists()
+    safe(owned)
 
 
 def test_attention_from_the_hub_is_code_that_somebody_must_trust(tmp_path: Path) -> None:
@@ -206,6 +217,7 @@ def test_a_run_directory_with_a_link_out_of_it_is_refused_and_nothing_outside_ch
     with pytest.raises(NotARun, match=said):
         write_report(run, ["md", "csv", "json"])
     assert {path.name: path.read_text() for path in outside.iterdir()} == {"precious.json": '{"root": "x:0:0"}'}
+    SURVIVED["links"] += 1
 
 
 def test_a_record_that_is_a_link_is_named_and_left_out(run: Path, outside: Path) -> None:
@@ -225,6 +237,7 @@ def test_a_record_that_is_a_link_is_named_and_left_out(run: Path, outside: Path)
     RecordStore(run).write(six()[0])  # a cell of that id that is run again replaces the link, not what it leads to
     assert not (run / "records" / f"{six()[0].cell.id}.json").is_symlink()
     assert json.loads((outside / "record.json").read_text())["cell"]["id"] == record.stem
+    SURVIVED["links"] += 4
 
 
 @pytest.mark.parametrize("name", ["../../outside/precious", "other", ""])
@@ -242,3 +255,10 @@ def test_the_directory_itself_may_be_reached_by_a_link(run: Path, tmp_path: Path
     (tmp_path / "latest").symlink_to(run)
     assert len(read_run(tmp_path / "latest").rows) == 6
     reopened(tmp_path / "latest")
+
+
+def test_figures(ledger: Callable[..., None]) -> None:
+    """The last test of this file: what those above have counted."""
+    checks = {"code": "pickles that would create a file, and code of a model's repository: not run", "links": "links out of a run directory: nothing outside read, written or removed"}
+    for kind, count in SURVIVED.items():
+        ledger(area="hostile input", check=checks[kind], tried=count, survived=count)
