@@ -59,8 +59,12 @@ def config_file(config: ModelConfig) -> Path | None:
         return shape_file(name)
     if kind == "hub":
         from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
 
-        cached = try_to_load_from_cache(name, "config.json", revision=config.revision)
+        try:
+            cached = try_to_load_from_cache(name, "config.json", revision=config.revision)
+        except HFValidationError as error:
+            raise RequestError(f"hub:{name} can be no model of the hub: {error}") from error
         return Path(cached) if isinstance(cached, str) else None
     folder = local_folder(config)
     assert folder is not None, "micro: and path: have a folder"
