@@ -20,11 +20,20 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.outside import printable, redacted
+
+LONGEST_NAME = 200  # characters of a name that an error repeats, or looks for among known ones
+LONGEST_MESSAGE = 4000
+MOST_PROBLEMS = 100  # of one file: who has more mends these first
+
 
 class HarnessError(Exception):
-    """Base of all our errors: the message is for the person who reads it, complete in itself."""
+    """Base of all our errors: the message is for the person who reads it, complete in itself, without control characters or secrets."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return printable(redacted(super().__str__()))
 
 
 class RequestError(HarnessError):
@@ -35,8 +44,15 @@ class RequestError(HarnessError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or None when none is near (difflib, cutoff 0.6)."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    if len(name) > LONGEST_NAME:
+        return None
+    matches = difflib.get_close_matches(name, [each for each in known if len(each) <= LONGEST_NAME], n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+def shortened(text: str, most: int = LONGEST_NAME) -> str:
+    """The text, cut to `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class UnknownName(RequestError):
@@ -46,7 +62,7 @@ class UnknownName(RequestError):
         self.kind, self.name, self.known = kind, name, sorted(known)
         guess = nearest(name, self.known)
         hint = f"; did you mean {guess}?" if guess else f"; known: {', '.join(self.known) or 'none'}"
-        super().__init__(f"unknown {kind} {name!r}{hint}")
+        super().__init__(f"unknown {kind} {shortened(name)!r}{hint}")
 
 
 @dataclass(frozen=True)
@@ -61,15 +77,18 @@ class Problem:
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        message = shortened(self.message, LONGEST_MESSAGE)
+        return printable(redacted(f"{place}: {shortened(self.key)}: {message}" if self.key else f"{place}: {message}"))
 
 
 class SuiteError(RequestError):
-    """All problems of a suite file together, one line each."""
+    """All problems of a suite file together, one line each; of very many the first are told."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = list(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        told = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        further = len(self.problems) - len(told)
+        super().__init__("\n".join([*told, *([f"... and at least {further:,} more"] if further else [])]))
 
 
 class NotARun(RequestError):

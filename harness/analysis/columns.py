@@ -163,7 +163,7 @@ def _address_words(key: str) -> tuple[str, list[str]]:
 def _foreign_metric(name: str, among: Sequence[Row]) -> Quantity | None:
     for candidate in among:
         for metric in candidate.record.metrics:
-            if metric.name.partition(":")[0] == name:
+            if metric.name.partition("@")[0].partition(":")[0] == name:  # as `_address_words` takes it apart
                 label = name.replace("_", " ")
                 return Quantity(name, label, metric.unit, "plain", metric.higher_is_better, f"metric {name}", quality=True)
     return None

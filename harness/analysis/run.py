@@ -12,6 +12,7 @@ from harness.analysis.columns import Row, rows
 from harness.analysis.groups import AxisOrder, axes_of, group_by
 from harness.analysis.noise import fitting_noise, with_noise
 from harness.errors import RequestError
+from harness.records.links import refuse_links
 from harness.records.noise import NOISE, Noise
 from harness.records.planned import Place, Planned
 from harness.records.store import Damaged, RecordStore
@@ -66,7 +67,7 @@ class Run:
 
 
 def read_run(path: Path, noise: Path | None = None) -> Run:
-    """Reads a run directory; raises NotARun for a directory that is none.
+    """Reads a run directory; raises NotARun for a directory that is none, or that holds symbolic links.
 
     noise: a noise.json, or a run directory that has one, to take the noise floors from; None for the run's own, if it has any. One
     that is given must fit (raises RequestError); one of the run's own that does not costs the floors, not the report.
@@ -75,6 +76,7 @@ def read_run(path: Path, noise: Path | None = None) -> Run:
     cells that run.json does not plan (the suite was changed between two runs of this directory) don't count.
     Without run.json, of two records at one place the later one counts, and none of ids that the suite does not have.
     """
+    refuse_links(path)
     records, damaged = RecordStore(path).read_all()
     suite, problem = _suite(path / "suite.yaml")
     found, planned = rows(records), _planned(path / "run.json")

@@ -73,7 +73,7 @@ def _show(console: Console, table: Table) -> None:
     from rich.table import Table as Shown
     from rich.text import Text
 
-    shown = Shown(*table.header, title=table.title)
+    shown = Shown(*table.header, title=Text(table.title))
     for row in table.rows:
         shown.add_row(*(Text(entry.text) for entry in row))
     console.print(shown)

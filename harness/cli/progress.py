@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.outside import printable, redacted
 from harness.records.schema import Record
 from harness.runs.events import Event, PhaseStarted, Progress
 from harness.runs.run import Display
@@ -114,7 +115,7 @@ class Lines:
 
     def note(self, text: str) -> None:
         """See runs.run.Display."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(redacted(text)), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveTable:
@@ -159,7 +160,7 @@ class LiveTable:
 
     def note(self, text: str) -> None:
         """See runs.run.Display."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(redacted(text)), markup=False, highlight=False, soft_wrap=True)
 
     def render(self) -> RenderableType:
         """The screenful as it is now."""
@@ -169,12 +170,12 @@ class LiveTable:
         for record in self._ended[-JUST_ENDED:]:
             status = record.outcome.status
             seconds = (record.finished - record.started).total_seconds()
-            table.add_row(str(self._label(record)), Text(status, STYLES[status]), "", _clock(seconds), "")
+            table.add_row(Text(str(self._label(record))), Text(status, STYLES[status]), "", _clock(seconds), "")
         now = time.monotonic()
         for cell_id, standing in list(self._running.items()):
             spent, expected = now - standing.started, self._pace.cell_seconds(self._cells[cell_id])
             left = "" if expected is None or expected < spent else _clock(expected - spent)
-            table.add_row(str(self._cells[cell_id].labels), Text(standing.phase, "bold"), standing.steps(), _clock(spent), left)
+            table.add_row(Text(str(self._cells[cell_id].labels)), Text(standing.phase, "bold"), standing.steps(), _clock(spent), left)
         for cell in list(self._waiting.values())[:COMING_UP]:
             table.add_row(Text(str(cell.labels), "dim"), Text("waiting", "dim"), "", "", "")
         return Group(table, self._foot(now))

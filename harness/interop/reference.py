@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from harness.analysis.references import Reference
 from harness.errors import DataError, RequestError
 from harness.interop.base import IMPORTS, Asked, Import, Imported
+from harness.records.json_file import read_json
 from harness.records.store import write_atomically
 from harness.suite.scalars import SuiteDumper
 
@@ -33,11 +33,21 @@ def import_results(files: Sequence[Path], name: str, folder: Path, asked: Asked)
     if path.exists():
         raise RequestError(f"{path} is there already: name another, or delete it")
     found = [(file, _json(file)) for file in _files(files)]
-    imported = _reader(found).read(found, asked)
+    imported = _imported(found, asked)
     if not imported.rows:
         raise RequestError(f"no number in {', '.join(map(str, files))} can be used: {'; '.join(imported.left_out) or 'there are none'}")
     write_atomically(path, _yaml(name, imported))
     return path, imported.left_out
+
+
+def _imported(found: Sequence[tuple[Path, Any]], asked: Asked) -> Imported:
+    """What the reader of their form makes of the files: these are another tool's, so anything in them may be missing or of another type."""
+    reader = _reader(found)
+    try:
+        return reader.read(found, asked)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        files = ", ".join(str(path) for path, _ in found[:3])
+        raise DataError(f"{files}: not a whole result file: {type(error).__name__}: {error}") from error
 
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
@@ -53,7 +63,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file)
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror or error}") from error
     except ValueError as error:

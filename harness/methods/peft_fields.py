@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import islice
 from typing import Any
 
 from harness.declared import Declared, declared_fields, source_tree
-from harness.errors import HarnessError, nearest
+from harness.errors import MOST_PROBLEMS, HarnessError, nearest
 
 #: Fields that the harness fills itself, with the reason that a suite may not.
 DECIDED_BY_THE_HARNESS: Mapping[str, str] = {
@@ -55,12 +56,13 @@ def config_fields(config_class: str) -> dict[str, Declared]:
 
 
 def field_problems(config_class: str, values: Mapping[str, Any], beside: Sequence[str] = ()) -> dict[str, str]:
-    """What is wrong with each of these values of the configuration class, by name; empty when nothing is.
+    """What is wrong with each of these values of the configuration class, by name, of very many the first; empty when nothing is.
 
     beside: names that the person could have meant as well.
     """
     found = ((name, _problem(config_class, name, value, beside)) for name, value in values.items())
-    return {name: message for name, message in found if message is not None}
+    wrong = ((name, message) for name, message in found if message is not None)
+    return dict(islice(wrong, MOST_PROBLEMS + 1))
 
 
 def _problem(config_class: str, name: str, value: Any, beside: Sequence[str]) -> str | None:

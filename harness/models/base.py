@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from harness.errors import RequestError
 from harness.fields import Config, identity
@@ -21,6 +21,13 @@ class ModelConfig(Config):
     attn_implementation: str | None = identity(None, description="transformers' attn_implementation: eager, sdpa, flash_attention_2, ...")
     trust_remote_code: bool = identity(False, description="run Python code that the model's repository carries")
     allow_pickle: bool = identity(False, description="load weights from pickle files (.bin); otherwise safetensors only")
+
+    @model_validator(mode="after")
+    def _code_of_others_is_asked_for(self) -> ModelConfig:
+        """transformers takes a name with a slash for a repository of kernels on the hub, and runs what is in it."""
+        if "/" in (self.attn_implementation or "") and not self.trust_remote_code:
+            raise ValueError(f"attn_implementation {self.attn_implementation!r} is code from the hub; set trust_remote_code: true if you trust its author")
+        return self
 
     @field_validator("source")
     @classmethod

@@ -30,7 +30,7 @@ def config_values(path: Path) -> dict[str, Any]:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(values, dict) or not isinstance(values.get("model_type"), str):
         raise RequestError(f"{path} is no model configuration: it has no model_type")
@@ -59,8 +59,12 @@ def config_file(config: ModelConfig) -> Path | None:
         return shape_file(name)
     if kind == "hub":
         from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
 
-        cached = try_to_load_from_cache(name, "config.json", revision=config.revision)
+        try:
+            cached = try_to_load_from_cache(name, "config.json", revision=config.revision)
+        except HFValidationError as error:
+            raise RequestError(f"hub:{name} can be no model of the hub: {error}") from error
         return Path(cached) if isinstance(cached, str) else None
     folder = local_folder(config)
     assert folder is not None, "micro: and path: have a folder"

@@ -62,6 +62,8 @@ def load_telling_drawn(
     config: ModelConfig, head: Head, scheme: Scheme, device: str, cache: Path
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The model as `load_model` gives it, and the names of its parameters that the checkpoint lacks: those of a new head."""
+    from pickle import UnpicklingError
+
     import torch
     from safetensors import SafetensorError
 
@@ -86,6 +88,8 @@ def load_telling_drawn(
         arguments["device_map"] = {"": device}
     try:
         model, info = auto_class(head).from_pretrained(place, output_loading_info=True, **arguments)
+    except UnpicklingError as error:
+        raise HarnessError(f"{config.source}: a pickle among its weights holds more than tensors, which loading would run: it was refused") from error
     except (OSError, ValueError, SafetensorError) as error:
         raise _clear(config, "model", error) from error
     _refuse_a_random_base(model, info["missing_keys"], config)

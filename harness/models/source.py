@@ -33,7 +33,7 @@ def local_folder(config: ModelConfig) -> Path | None:
         return model_path(name)
     if kind != "path":
         return None
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     _check_model_folder(folder, config.allow_pickle)
     return folder
 
@@ -44,10 +44,10 @@ def shape_file(name: str) -> Path:
     Raises UnknownName with the nearest shape.
     """
     shipped = SHAPES / f"{name}.json"
-    if shipped.is_file() and shipped.parent == SHAPES:
+    if os.path.isfile(shipped) and shipped.parent == SHAPES:
         return shipped
-    own = Path(name).expanduser() / "config.json"
-    if own.is_file():
+    own = Path(os.path.expanduser(name)) / "config.json"
+    if os.path.isfile(own):
         return own
     raise UnknownName("model shape (nor is it a folder with a config.json)", name, shapes())
 
@@ -58,9 +58,9 @@ def shapes() -> list[str]:
 
 
 def _check_model_folder(folder: Path, allow_pickle: bool) -> None:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise RequestError(f"model folder {folder} is not there")
-    if not (folder / "config.json").is_file():
+    if not os.path.isfile(folder / "config.json"):
         raise RequestError(f"model folder {folder} has no config.json")
     if any(folder.glob("*.safetensors")):
         return

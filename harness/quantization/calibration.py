@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +75,7 @@ class Calibration(Config):
         """Files whose content decides the samples. Raises DataError for what is missing, unreadable or empty; cheap: no more than
         a first row is read."""
         if self.file is not None:
-            path = Path(self.file).expanduser()
+            path = Path(os.path.expanduser(self.file))
             _check_file(path)
             return [path]
         source = self.source()
@@ -85,9 +86,11 @@ class Calibration(Config):
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise DataError(f"calibration file {path} is a folder; expected a .txt with a sample a line, or a .jsonl with the key text")
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise DataError(f"calibration file {path} is no regular file")  # a pipe would be waited for
         with path.open(encoding="utf-8-sig") as file:
             empty = not any(line.strip() for line in file)
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def _from_task(
 
 def _from_texts(calibration: Calibration, tokenizer: Any, length: int) -> list[Tokens]:
     """The texts given, each cut to `length` tokens; as many as are asked for, drawn where there are more."""
-    texts = calibration.texts if calibration.file is None else _read(Path(calibration.file).expanduser())
+    texts = calibration.texts if calibration.file is None else _read(Path(os.path.expanduser(calibration.file)))
     assert texts is not None, "one of them is given: Calibration sees to it"
     texts = [text for text in texts if text.strip()]
     return [_tokens(tokenizer, texts[index])[:length] for index in draw(len(texts), calibration.samples, calibration.seed)]

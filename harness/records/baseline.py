@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from harness.errors import DataError
+from harness.records.json_file import validated
 from harness.records.noise import Repeated
 from harness.records.parts import Part
 from harness.records.schema import Environment, Record
@@ -90,7 +91,7 @@ def write_baseline(path: Path, cells: Iterable[BaselineCell]) -> None:
 def read_baseline(path: Path) -> list[BaselineCell]:
     """All lines. Raises DataError that names the file and the line: damaged, of a newer version, one cell twice, no line at all."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     found: dict[tuple[str, str], int] = {}
@@ -110,17 +111,21 @@ def read_baseline(path: Path) -> list[BaselineCell]:
 
 def _parsed(line: str, place: str) -> BaselineCell:
     try:
-        values: Any = json.loads(line)
-        if not isinstance(values, dict):
-            raise ValueError("a line is a JSON object")
-        if values.get("schema_version") != BASELINE_VERSION:
-            raise ValueError(f"baseline version {values.get('schema_version')}, and this harness reads {BASELINE_VERSION}")
-        return BaselineCell.model_validate(values | {"record": upgrade(values.get("record"))})
+        return validated(BaselineCell, line, _upgraded)
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(f"{place}: not a line of a baseline: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except ValueError as error:
         raise DataError(f"{place}: not a line of a baseline: {error}") from error
+
+
+def _upgraded(values: Any) -> dict[str, Any]:
+    """A line's values with its record as this version has records; raises ValueError."""
+    if not isinstance(values, dict):
+        raise ValueError("a line is a JSON object")
+    if values.get("schema_version") != BASELINE_VERSION:
+        raise ValueError(f"baseline version {values.get('schema_version')}, and this harness reads {BASELINE_VERSION}")
+    return {**values, "record": upgrade(values.get("record"))}
 
 
 def who() -> str:

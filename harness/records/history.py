@@ -195,5 +195,5 @@ def _opened(file: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.OperationalError as error:
         raise StorageError(f"cannot use the history {file}: {error}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # damage may lie in sqlite's own words about it
         raise DataError(f"{file} is no history of harness: {error}") from error

@@ -6,7 +6,6 @@ suite on the same device, read it. docs/noise.md says what a floor is.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, ValidationError
 
 from harness.errors import DataError
+from harness.records.json_file import read_json
 from harness.records.parts import Part, Status
 from harness.records.schema import Environment
 from harness.records.store import write_atomically
@@ -76,7 +76,7 @@ def write_noise(run: Path, noise: Noise) -> Path:
 def read_noise(path: Path) -> Noise:
     """The noise in that file; raises DataError that names the file and says what is wrong with it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:

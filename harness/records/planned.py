@@ -12,7 +12,8 @@ Place: TypeAlias = Mapping[str, Any]  # axis -> where a cell stands on it, swept
 
 def _ids_alone(planned: Any) -> Any:
     """Runs of older versions have ids without places."""
-    return {id_: {} for id_ in planned} if isinstance(planned, list) else planned
+    only_ids = isinstance(planned, list) and all(isinstance(id_, str) for id_ in planned)
+    return {id_: {} for id_ in planned} if only_ids else planned
 
 
 Planned: TypeAlias = Annotated[dict[str, dict[str, Any]], BeforeValidator(_ids_alone)]  # id of a cell -> its place; empty where that is not told

@@ -28,7 +28,7 @@ class CellPart(Part):
     task: str
     seed: int
     sweep: dict[str, Any] = Field(default_factory=dict)
-    config: dict[str, Any] = Field(default_factory=dict, description="the resolved configuration: model, scheme, method, task, train, measure")
+    config: dict[str, dict[str, Any]] = Field(default_factory=dict, description="the resolved configuration: model, scheme, method, task, train, measure")
 
 
 class OutOfMemory(Part):

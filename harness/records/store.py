@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +11,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import NotARun, StorageError
+from harness.errors import NotARun, StorageError, shortened
+from harness.outside import printable, redacted
+from harness.records.json_file import read_text, validated
 from harness.records.schema import Record
 from harness.records.upgrade import upgrade
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes `content` (text as UTF-8) to `path`: afterwards the file is there whole, or as it was before. Durable (fsync).
+    """Writes `content` (text as UTF-8, without secrets) to `path`: afterwards the file is there whole, or as it was before. Durable (fsync).
 
     Raises StorageError that names the file when the disk is full, read-only or not ours to write.
     """
@@ -26,7 +28,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.write(redacted(content).encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -34,6 +36,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -85,10 +90,15 @@ class RecordStore:
 
 def _parse(path: Path) -> Record | Damaged:
     try:
-        return Record.model_validate(upgrade(json.loads(path.read_text(encoding="utf-8"))))
+        record = validated(Record, read_text(path), upgrade)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return Damaged(path, f"not a record of ours: {place}: {first['msg']}")
+        return Damaged(path, printable(f"not a record of ours: {shortened(place)}: {first['msg']}"))
     except (OSError, ValueError) as error:
-        return Damaged(path, f"cannot be read: {error}")
+        return Damaged(path, printable(f"cannot be read: {error}"))
+    if not _ID.match(path.stem):
+        return Damaged(path, "its name is no cell's id")
+    if record.cell.id != path.stem:  # what belongs to a cell is looked for by its id
+        return Damaged(path, f"holds the record of another cell: {shortened(record.cell.id)}")
+    return record

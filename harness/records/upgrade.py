@@ -17,8 +17,8 @@ def upgrade(record: Any) -> dict[str, Any]:
         raise ValueError("a record is a JSON object")
     upgraded: dict[str, Any] = record
     version = upgraded.get("schema_version")
-    if not isinstance(version, int):
-        raise ValueError("schema_version is missing")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError("schema_version is missing, or no version")
     if version > SCHEMA_VERSION:
         raise ValueError(f"schema_version {version} is newer than this harness reads ({SCHEMA_VERSION}); update harness")
     while version < SCHEMA_VERSION:

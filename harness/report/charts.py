@@ -23,6 +23,7 @@ from harness.analysis.ranks import RankMap, rank_maps
 from harness.analysis.run import Run
 from harness.analysis.tables import headline
 from harness.analysis.timelines import memory_timelines
+from harness.outside import printable
 from harness.quantities import Quantity
 from harness.report.figure import COLOURS
 from harness.report.plots import Styles, Unit
@@ -147,7 +148,7 @@ def _lines(chart: LineChart) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     ]  # fmt: skip
     shapes = [
         {"type": "rect", "xref": "x", "yref": "paper", "x0": band.start, "x1": band.end, "y0": 0, "y1": 1, "line": {"width": 0},
-         "fillcolor": "#888888", "opacity": 0.18 if at % 2 else 0.08, "layer": "below", "label": {"text": band.name, "textposition": "top center", "font": {"size": 10}}}
+         "fillcolor": "#888888", "opacity": 0.18 if at % 2 else 0.08, "layer": "below", "label": {"text": _literal(band.name), "textposition": "top center", "font": {"size": 10}}}
         for at, band in enumerate(chart.bands)
     ]  # fmt: skip
     axes = {"xaxis": {"title": {"text": chart.x_label}}, "yaxis": {"title": {"text": unit}, **({"rangemode": "tozero"} if in_bytes else {})}}
@@ -165,4 +166,4 @@ def _heat(shown: RankMap) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def _literal(text: str) -> str:
     """The text as plotly.js shows it as it is: it reads a few HTML tags in names and labels."""
-    return html.escape(text, quote=False)
+    return html.escape(printable(text), quote=False)

@@ -15,11 +15,12 @@ from harness.analysis.flat import flat
 from harness.analysis.groups import axes_of
 from harness.analysis.run import Run
 from harness.analysis.table import Entry, Table
+from harness.outside import printable
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
 from harness.report.document import Document
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones are read as the narrow ones
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -51,10 +52,10 @@ def csv_text(lines: Iterable[Sequence[Any]]) -> str:
 
 
 def safe_cell(value: Any) -> Any:
-    """The value; text that starts like a formula (= + - @, tab, carriage return) and is no number gets an apostrophe."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
+    """The value; text that starts like a formula (= + - @, tab, line end) and is no number gets an apostrophe, and control characters are written out."""
+    if not isinstance(value, str):
+        return value
+    return printable(f"'{value}" if value.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(value) else value)
 
 
 def record_lines(rows: Sequence[Row]) -> list[list[Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.analysis.over_time_tables import BARS
 from harness.analysis.table import Entry, Table
+from harness.outside import printable
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
 from harness.report.document import Document
@@ -36,7 +37,7 @@ class Latex(ReportFormat):
 
 def escape_latex(text: str) -> str:
     """The text as LaTeX prints it literally, on one line."""
-    return "".join(_SPECIAL.get(character, character) for character in " ".join(text.split()))
+    return "".join(_SPECIAL.get(character, character) for character in " ".join(printable(text).split()))
 
 
 def latex_entry(entry: Entry) -> Rendered:

@@ -9,6 +9,7 @@ from unicodedata import east_asian_width
 
 from harness.analysis.run import Run
 from harness.analysis.table import Entry, Table
+from harness.outside import printable
 from harness.records.store import write_atomically
 from harness.report.base import REPORTS, ReportFormat
 from harness.report.document import Document, Plots, figures
@@ -17,7 +18,7 @@ from harness.report.templates import Rendered, environment
 
 LONGEST_OPEN_TABLE = 40
 IN_TEXT: tuple[Plots, ...] = ("pareto", "ranks")  # the others have a chart per cell
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$]|&(?=#?\w+;))")
 
 
 @REPORTS.register("md")
@@ -32,15 +33,22 @@ class Markdown(ReportFormat):
         """Writes report.md."""
         shown = {plots: document.figures(plots) for plots in IN_TEXT}
         template = environment(escape_markdown).get_template("report.md.j2")
-        text = template.render(report=document, figures=shown, command=Rendered(document.command), table=markdown_table, folded=_is_long)
+        text = template.render(report=document, figures=shown, command=_fenced(document.command), table=markdown_table, folded=_is_long)
         write_atomically(out / "report.md", text)
         return [out / "report.md"]
 
 
+def _fenced(text: str) -> Rendered:
+    """The text as a block of code, with a fence longer than any in it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return Rendered(f"{fence}\n{printable(text)}\n{fence}")
+
+
 def escape_markdown(text: str) -> str:
     """The text as Markdown shows it literally, on one line: in a paragraph and in a cell of a table alike."""
-    line = " ".join(text.split())
-    return re.sub(r"^([-+]|\d+[.)])(?= )", r"\\\1", _SPECIAL.sub(r"\\\1", line))
+    line = " ".join(printable(text).split())
+    return re.sub(r"^([-+=]|\d+[.)])(?=[ =-]|$)", r"\\\1", _SPECIAL.sub(r"\\\1", line))
 
 
 def markdown_table(table: Table) -> Rendered:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 import harness
+from harness.outside import printable
 
 
 def templates_folder() -> Path:
@@ -25,11 +27,13 @@ class Rendered(str):
 def environment(escape: Callable[[str], str] | None) -> jinja2.Environment:
     """An environment in which every printed value is escaped: by `escape`, or as HTML where that is None.
 
-    `Rendered` values (HTML: markupsafe.Markup) pass as they are; an undefined name is an error.
+    `Rendered` values (HTML: markupsafe.Markup) pass as they are, others without control characters; an undefined name is an error.
     """
 
     def escaped(value: Any) -> Any:
-        return value if escape is None or isinstance(value, Rendered) else escape(str(value))
+        if isinstance(value, Rendered | Markup):
+            return value
+        return printable(str(value)) if escape is None else escape(printable(str(value)))
 
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_folder()),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from harness.measure.energy import tokens_generated, with_energy_per_token
 from harness.measure.summary import label_phases, summarise
+from harness.outside import printable
 from harness.records.schema import Environment, Outcome, Record
 from harness.runs.executors.base import Execution
 from harness.suite.cell import Cell
@@ -40,7 +41,7 @@ def record_of(execution: Execution, environment: Environment, retries: int) -> R
         environment=environment,
         started=execution.started,
         finished=execution.finished,
-        notes=list(dict.fromkeys([*result.notes, *execution.notes, *notes])),
+        notes=list(dict.fromkeys(map(printable, [*result.notes, *execution.notes, *notes]))),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import NotARun, RequestError, StorageError
+from harness.records.json_file import read_json
+from harness.records.links import refuse_links
 from harness.records.parts import Part
 from harness.records.planned import Planned
 from harness.records.schema import Environment
@@ -94,6 +95,7 @@ def _check(run: Path, facts: RunFacts) -> None:
         return
     if not run.is_dir():
         raise NotARun(f"{run} is a file; --out takes a directory")
+    refuse_links(run)
     others = [entry.name for entry in run.iterdir() if not _ours(entry.name)]
     if not others:
         return
@@ -118,7 +120,7 @@ def _name(facts: RunFacts) -> str:
 
 def _facts(run: Path) -> RunFacts | None:
     try:
-        return RunFacts.model_validate(json.loads((run / RUN).read_text(encoding="utf-8")))
+        return RunFacts.model_validate(read_json(run / RUN))
     except (OSError, ValueError, ValidationError):
         return None
 

@@ -8,6 +8,7 @@ import signal
 from harness.errors import CellError, HarnessError
 from harness.measure.failed_allocation import failed_allocation, killed_for_memory
 from harness.measure.torch_memory import out_of_memory
+from harness.outside import printable, redacted
 from harness.records.parts import PhaseName, Status
 from harness.records.schema import Outcome
 
@@ -17,8 +18,8 @@ TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and terminal codes, cut to what a table can show."""
-    line = " ".join(TERMINAL_CODES.sub("", text).split())
+    """The text without line breaks, terminal codes and secrets, cut to what a table can show."""
+    line = " ".join(printable(redacted(TERMINAL_CODES.sub("", text))).split())
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
 
 

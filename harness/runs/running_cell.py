@@ -18,6 +18,7 @@ from harness.records.schema import CellResult, Outcome
 from harness.runs import forkserver
 from harness.runs.events import Ended, Event, PhaseEnded, PhaseStarted, ResultSoFar
 from harness.runs.executors.base import Execution, Work
+from harness.runs.log import redact_log
 from harness.runs.oom_kills import OomKills
 from harness.runs.outcomes import outcome_of_exit, outcome_of_timeout
 from harness.runs.phase_time import PhaseTime
@@ -142,6 +143,7 @@ class RunningCell:
             assert process.pid is not None, "a started process has a pid"
             signal_tree(process.pid, signal.SIGKILL)
             process.join(GRACE_SECONDS)
+        redact_log(self._telemetry.parent)
         self._clear_half_written()
         self._close()
 
@@ -161,6 +163,8 @@ class RunningCell:
         if self._sampler.exitcode != 0:
             notes.append("the telemetry sampler failed; the cell's log.txt says why")
             signal_tree(self._sampler.pid or 0, signal.SIGKILL)
+        told = redact_log(self._telemetry.parent)
+        notes += [told] if told else []
         self._clear_half_written()
         self._close()
         telemetry = self._telemetry if self._telemetry.exists() else None
@@ -193,7 +197,9 @@ class RunningCell:
 def _fresh(folder: Path) -> Path:
     """The cell's folder without anything of an earlier attempt."""
     try:
-        if folder.exists():
+        if folder.is_symlink():
+            folder.unlink()
+        elif folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
     except OSError as error:

@@ -21,13 +21,13 @@ from harness.measure.nvml_device import first_visible
 from harness.records.parts import PhaseName
 from harness.records.schema import Outcome
 from harness.runs.events import Ended, Event, PhaseStarted, Progress
+from harness.runs.log import open_log
 from harness.runs.outcomes import outcome_of_error
 from harness.runs.process_tree import die_with_parent
 
 PROGRESS_SECONDS = 0.1
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 FIRST_TO_GO = "1000"
-LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def join_the_run(order: Order) -> None:
     die_with_parent(PRELOADED_IN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    log = os.open(order.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = open_log(order.folder)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for target, source in ((0, nothing), (1, log), (2, log)):
         os.dup2(source, target)

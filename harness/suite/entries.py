@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from harness.errors import Problem, UnknownName
+from harness.errors import MOST_PROBLEMS, Problem, UnknownName
 from harness.fields import Config
 from harness.methods.base import METHODS, Method
 from harness.models.base import ModelConfig
@@ -88,6 +88,8 @@ def read_entries(
     entries: list[Entry[C]] = []
     taken = {} if taken is None else taken
     for index, item in enumerate(node.items):
+        if len(problems) > MOST_PROBLEMS:
+            break
         entry = _Reader(axis, root, (*path, index), problems).entry(item)
         if entry is None:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import harness
@@ -10,10 +11,10 @@ from harness.errors import RequestError, UnknownName
 
 def find_suite(name_or_path: str) -> Path:
     """The suite file; raises UnknownName for a name that no suites folder has, RequestError for a path without a file."""
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(name_or_path))
+    if os.path.isfile(path):
         return path
-    if path.is_dir():
+    if os.path.isdir(path):
         raise RequestError(f"{path} is a folder; expected a suite file, such as {path}/<name>.yaml")
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         raise RequestError(f"there is no suite file {path}")
@@ -34,7 +35,7 @@ def is_path(reference: str) -> bool:
 def reference_file(name_or_path: str, suite_folder: Path) -> Path:
     """The file of a suite's reference: a path is relative to the suite's folder; a name is that of a shipped one."""
     if is_path(name_or_path):
-        return suite_folder / Path(name_or_path).expanduser()
+        return suite_folder / os.path.expanduser(name_or_path)
     return shipped_suites() / "references" / f"{name_or_path}.yaml"
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from harness.errors import Problem, SuiteError, nearest
+from harness.suite.ids import id_trouble
 from harness.suite.nodes import MappingNode, Node, ScalarNode, SequenceNode, merge, problem
 from harness.suite.yaml_nodes import described, read_yaml
 
 #: Keys that say how a suite is put together, so that a profile cannot give them.
 COMPOSITION_KEYS = ("defaults", "profiles")
+
+MAX_FRAGMENTS = 50  # read for one suite: files that each name two others twice would be read without end
 
 
 def read_with_defaults(path: Path) -> MappingNode:
@@ -17,20 +21,24 @@ def read_with_defaults(path: Path) -> MappingNode:
 
     Raises SuiteError: a file that cannot be read, no list of files, or files that name each other in a circle.
     """
-    return _read(path, ())
+    return _read(path, (), [])
 
 
-def _read(path: Path, chain: tuple[Path, ...]) -> MappingNode:
+def _read(path: Path, chain: tuple[Path, ...], files: list[Path]) -> MappingNode:
+    """chain: the files that led here. files: all that have been read, once for every time; this one is added."""
     root = read_yaml(path)
+    files.append(path)
     chain = (*chain, path.resolve())
     merged: Node = MappingNode(root.place, {}, {})
     for index, item in enumerate(_fragment_items(root)):
         assert isinstance(item, ScalarNode)
-        fragment = path.parent / Path(item.text).expanduser()
+        fragment = path.parent / os.path.expanduser(item.text)
         trouble = _trouble(fragment, chain)
+        if trouble is None and len(files) > MAX_FRAGMENTS:
+            trouble = f"more than {MAX_FRAGMENTS} fragments, each counted as often as it is named; make one file of some"
         if trouble is not None:
             raise SuiteError([problem(root, ("defaults", index), trouble)])
-        merged = merge(merged, _read(fragment, chain))
+        merged = merge(merged, _read(fragment, chain, files))
     merged = merge(merged, root.without("defaults"))
     assert isinstance(merged, MappingNode)
     return merged
@@ -47,8 +55,8 @@ def _fragment_items(root: MappingNode) -> tuple[Node, ...]:
 
 
 def _trouble(fragment: Path, chain: tuple[Path, ...]) -> str | None:
-    if not fragment.is_file():
-        there = [other.name for other in fragment.parent.glob("*.yaml")] if fragment.parent.is_dir() else []
+    if not os.path.isfile(fragment):
+        there = [other.name for other in fragment.parent.glob("*.yaml")] if os.path.isdir(fragment.parent) else []
         guess = nearest(fragment.name, there)
         return f"there is no file {fragment}" + (f"; did you mean {guess}?" if guess else "")
     if fragment.resolve() in chain:
@@ -71,6 +79,9 @@ def profiles_of(root: MappingNode, problems: list[Problem]) -> dict[str, Mapping
             found = described(profile)
             problems.append(problem(root, ("profiles", name), f"expected a mapping to lay over the suite, found {found}"))
             continue
+        trouble = id_trouble(name)
+        if trouble is not None:
+            problems.append(problem(root, ("profiles", name), trouble, key=True))
         for key in COMPOSITION_KEYS:
             if key in profile.values:
                 message = f"a profile cannot hold {key}"

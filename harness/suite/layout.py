@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,11 +81,12 @@ def _check_references(sections: Sections, root: MappingNode, problems: list[Prob
     known: dict[str, Path] = {}
     for index, name in enumerate(sections.references):
         file = reference_file(name, Path(root.place.file).parent)
-        if file.is_file():
+        if os.path.isfile(file):
             known[file.stem] = file
         else:
             trouble = f"there is no reference file {file}" if is_path(name) else str(UnknownName("reference", name, shipped))
             problems.append(problem(root, ("references", index), trouble))
+    table_ids: dict[str, list[str]] = {}
     for index, table in enumerate(sections.report.tables):
         if table.reference is None:
             continue
@@ -93,9 +95,10 @@ def _check_references(sections: Sections, root: MappingNode, problems: list[Prob
         if name not in known and name not in sections.references:
             problems.append(problem(root, path, f"{name!r} is not among the suite's references; add it: references: [{name}]"))
         elif name in known:
-            tables = _table_ids(known[name], problems)
-            if table_id not in tables:
-                problems.append(problem(root, path, str(UnknownName(f"table of the reference {name}", table_id, tables))))
+            if name not in table_ids:
+                table_ids[name] = _table_ids(known[name], problems)
+            if table_id not in table_ids[name]:
+                problems.append(problem(root, path, str(UnknownName(f"table of the reference {name}", table_id, table_ids[name]))))
 
 
 def _table_ids(file: Path, problems: list[Problem]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from harness.errors import Problem, SuiteError, nearest
+from harness.errors import MOST_PROBLEMS, Problem, SuiteError, nearest
 from harness.suite.entries import AXES, METHOD_AXIS, MODELS, QUANTIZATION, TASK_AXIS, read_axis
 from harness.suite.find import find_suite, is_path, reference_file
 from harness.suite.fragments import COMPOSITION_KEYS, profiles_of, read_with_defaults, with_profile
@@ -36,7 +36,7 @@ def load_suite(path: Path, profile: str | None = None) -> Suite:
         raise SuiteError(problems)
     suite = _read(with_profile(root, profiles.get(profile) if profile else None), path, profile, problems)
     for name, other in profiles.items():
-        if name != profile:
+        if name != profile and len(problems) <= MOST_PROBLEMS:
             _check_profile(name, with_profile(root, other), path, problems)
     if problems:
         raise SuiteError(sorted(problems, key=lambda each: (each.file, each.line or 0, each.column or 0)))
@@ -85,14 +85,16 @@ def _read(root: MappingNode, path: Path, profile: str | None, problems: list[Pro
 
 
 def _check_seeds(sections: Sections, root: MappingNode, problems: list[Problem]) -> None:
+    first: dict[int, int] = {}
     for index, seed in enumerate(sections.seeds):
-        if seed in sections.seeds[:index]:
-            first = sections.seeds.index(seed)
-            problems.append(problem(root, ("seeds", index), f"the seed {seed} is given twice, first at seeds[{first}]"))
+        if first.setdefault(seed, index) != index:
+            problems.append(problem(root, ("seeds", index), f"the seed {seed} is given twice, first at seeds[{first[seed]}]"))
 
 
 def _check_size(counts: dict[str, int], root: MappingNode, problems: list[Problem]) -> None:
     cells = math.prod(counts.values())
     if cells > MAX_CELLS:
         product = " x ".join(f"{count:,} {axis}" for axis, count in counts.items())
-        problems.append(problem(root, (), f"{cells:,} cells ({product}); a suite has at most {MAX_CELLS:,}"))
+        longest = max(counts, key=lambda axis: counts[axis])
+        message = f"{cells:,} cells ({product}); a suite has at most {MAX_CELLS:,} before `exclude`: shorten {longest}, or make several suites of it"
+        problems.append(problem(root, (longest,) if longest in root.values else ("sweep", longest), message, key=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class PlaceKey:
 def resolved_source(source: str, folder: Path) -> str:
     """A model's source with an absolute folder, where it names one."""
     kind, _, rest = source.partition(":")
-    if kind == "path" or (kind == "random" and (folder / rest / "config.json").is_file()):
+    if kind == "path" or (kind == "random" and os.path.isfile(folder / rest / "config.json")):
         return f"{kind}:{absolute(rest, folder)}"
     return source
 
@@ -32,7 +33,7 @@ def resolved_data(data: str, folder: Path) -> str:
 
 def absolute(folder: str, base: Path) -> str:
     """The folder as an absolute path; relative ones are below `base`."""
-    return str((base.absolute() / Path(folder).expanduser()).resolve())
+    return os.path.realpath(base.absolute() / os.path.expanduser(folder))
 
 
 def resolved_places(keys: Sequence[PlaceKey], mapping: MappingNode) -> MappingNode:

@@ -32,7 +32,9 @@ from harness.tasks.base import Task
 LABELS = ("model", "quantization", "method", "task", "seed")
 
 C = TypeVar("C", bound=Config, covariant=True)
-Scalar: TypeAlias = str | int | float | bool
+LONGEST_PATTERN = 500  # characters of a glob: matching a longer one takes the square of its length
+Glob: TypeAlias = Annotated[str, Field(max_length=LONGEST_PATTERN)]
+Scalar: TypeAlias = Glob | int | float | bool
 Pattern: TypeAlias = Scalar | list[Scalar]
 Comparison: TypeAlias = Literal["<", "<=", ">", ">=", "within", "ratio"]
 Trend: TypeAlias = Literal["increases", "decreases", "plateaus", "crosses"]
@@ -148,7 +150,7 @@ class Sections(Section):
     measure: MeasureSettings = Field(default_factory=MeasureSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     exclude: list[dict[str, Pattern]] = Field(
-        default_factory=list, description="cells to leave out: axis -> glob on ids, or a list of which any may match; all keys must match"
+        default_factory=list, max_length=1000, description="cells to leave out: axis -> glob on ids, or a list of which any may match; all keys must match"
     )
     report: ReportLayout = Field(default_factory=ReportLayout)
     claims: list[Claim] = Field(default_factory=list)

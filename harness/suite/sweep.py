@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from harness.errors import Problem, nearest
+from harness.errors import Problem, nearest, shortened
 from harness.fields import Config, OpenConfig
 from harness.suite.entries import METHOD_AXIS, QUANTIZATION, TASK_AXIS, Axis
 from harness.suite.nodes import KeyPath, MappingNode, Node, SequenceNode, as_node, key_text, problem
@@ -26,6 +26,8 @@ Swept: TypeAlias = Sequence[tuple[Axis[Any], Sequence[Entry[Any]]]]
 
 #: The axes whose fields can be swept.
 SWEPT_AXES: tuple[Axis[Any], ...] = (QUANTIZATION, METHOD_AXIS, TASK_AXIS)
+
+MAX_VALUES = 1000  # of one sweep: each is checked against every entry that takes it
 
 #: Training settings that also decide how an untuned model is evaluated.
 EVALUATION_SETTINGS = ("max_length", "per_device_eval_batch_size")
@@ -97,12 +99,14 @@ def read_sweep(root: MappingNode, entries: Sequence[Sequence[Entry[Any]]], probl
             problems.append(problem(root, path, f"expected a list of values, found {described(values)}"))
         elif not values.items:
             problems.append(problem(root, path, "an empty axis: there is nothing to sweep; give at least one value", key=True))
+        elif len(values.items) > MAX_VALUES:
+            problems.append(problem(root, path, f"{len(values.items):,} values; a sweep has at most {MAX_VALUES:,}", key=True))
         else:
             sweep[key] = []
             for at, item in enumerate(values.items):
                 value = _value(key, targets, item, root, (*path, at), problems)
                 if value in sweep[key]:
-                    problems.append(problem(root, (*path, at), f"the value {value!r} is given twice"))
+                    problems.append(problem(root, (*path, at), f"the value {shortened(repr(value))} is given twice"))
                 sweep[key].append(value)
     return sweep
 

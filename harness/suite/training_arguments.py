@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from harness.declared import Declared, declared_fields
-from harness.errors import nearest
+from harness.errors import MOST_PROBLEMS, nearest
 
 #: What the harness decides itself, by reason; a `*` stands for the rest of a name.
 DECIDED_BY_THE_HARNESS: Mapping[str, tuple[str, ...]] = {
@@ -49,9 +50,10 @@ def allowed_arguments() -> dict[str, Declared]:
 
 
 def argument_problems(extras: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with each of these training arguments, by name; empty when nothing is."""
+    """What is wrong with each of these training arguments, by name, of very many the first; empty when nothing is."""
     found = ((name, _problem(name, value)) for name, value in extras.items())
-    return {name: message for name, message in found if message is not None}
+    wrong = ((name, message) for name, message in found if message is not None)
+    return dict(islice(wrong, MOST_PROBLEMS + 1))
 
 
 def _problem(name: str, value: Any) -> str | None:

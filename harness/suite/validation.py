@@ -165,6 +165,10 @@ def _expectation(kind: str, context: Mapping[str, Any]) -> str | None:
         return str(context["expected"]).replace("'", "")
     if kind == "too_short":
         return f"at least {context['min_length']} value(s)"
+    if kind == "too_long":
+        return f"at most {context['max_length']:,} value(s)"
+    if kind == "string_too_long":
+        return f"text of at most {context['max_length']:,} characters"
     return None
 
 

@@ -6,19 +6,23 @@ so nothing in a file can construct anything but text, numbers, booleans, null, l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from harness.errors import Problem, SuiteError, nearest
+from harness.errors import Problem, SuiteError, nearest, shortened
 from harness.suite.nodes import MappingNode, Node, Place, ScalarNode, SequenceNode
 from harness.suite.scalars import scalar_value
 
 MAX_BYTES = 2 * 2**20
 MAX_NODES = 100_000
 MAX_DEPTH = 50
+MAX_KEYS = 500  # of one mapping: an unknown key is looked for among all that are known
+
+_NOT_IN_A_SUITE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -135,7 +139,7 @@ class _Composer:
             return self._alias(str(event.anchor), place)
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         if event.tag is not None:
-            self.problems.append(_problem(place, f"the tag {event.tag} is not allowed; quote a value that is meant as text"))
+            self.problems.append(_problem(place, f"the tag {shortened(event.tag)} is not allowed; quote a value that is meant as text"))
         anchor = _Anchor(place)
         if event.anchor is not None:
             self._anchors[event.anchor] = anchor
@@ -147,6 +151,7 @@ class _Composer:
 
     def _fresh(self, event: yaml.NodeEvent, place: Place, depth: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
+            self._check_characters(event.value, place)
             return ScalarNode(place, event.value, event.value if event.style else scalar_value(event.value))
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
@@ -154,6 +159,12 @@ class _Composer:
                 items.append(self._node(item, depth + 1))
             return SequenceNode(place, tuple(items))
         return self._mapping(place, depth)
+
+    def _check_characters(self, text: str, place: Place) -> None:
+        """What a terminal would obey, or would show otherwise than it is, has no place in a suite, escaped or not."""
+        odd = _NOT_IN_A_SUITE.search(text)
+        if odd is not None:
+            self.problems.append(_problem(place, f"the character U+{ord(odd.group()):04X} (control, or direction of writing) is not allowed"))
 
     def _mapping(self, place: Place, depth: int) -> MappingNode:
         values: dict[str, Node] = {}
@@ -165,7 +176,9 @@ class _Composer:
             if not isinstance(key, ScalarNode):
                 self.problems.append(_problem(key.place, f"expected a name as key, found {described(key)}"))
             elif key.text in places:
-                self.problems.append(_problem(key.place, f"the key {key.text} is given twice, first at {places[key.text]}"))
+                self.problems.append(_problem(key.place, f"the key {shortened(key.text)} is given twice, first at {places[key.text]}"))
+            elif len(places) == MAX_KEYS:
+                raise _error(key.place, f"more than {MAX_KEYS} keys in one mapping; that is no suite")
             else:
                 places[key.text] = key.place
                 if key.text == "<<" and isinstance(event, yaml.ScalarEvent) and not event.style:
@@ -193,9 +206,9 @@ class _Composer:
         anchor = self._anchors.get(name)
         if anchor is None:
             guess = nearest(name, self._anchors)
-            raise _error(place, f"no anchor &{name} was given before" + (f"; did you mean *{guess}?" if guess else ""))
+            raise _error(place, f"no anchor &{shortened(name)} was given before" + (f"; did you mean *{guess}?" if guess else ""))
         if anchor.node is None:
-            raise _error(place, f"the anchor &{name} of {anchor.place} is used inside itself: a cycle without an end")
+            raise _error(place, f"the anchor &{shortened(name)} of {anchor.place} is used inside itself: a cycle without an end")
         self._grow(anchor.size, place)
         return anchor.node
 

@@ -178,7 +178,7 @@ def test_a_cross_beyond_all_sense_is_refused_with_the_count_per_axis(problems: P
     found = problems("sweep: {train.weight_decay: [0, 0.1], train.max_steps: " + str(list(range(1, 61))) + "}", seeds=seeds)
     assert found[0].endswith(
         "120,120 cells (1 models x 1 quantization x 1 methods x 1 tasks x 1,001 seeds x 2 train.weight_decay x "
-        "60 train.max_steps); a suite has at most 100,000"
+        "60 train.max_steps); a suite has at most 100,000 before `exclude`: shorten seeds, or make several suites of it"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.analysis.gate.compare import Comparison
+from harness.outside import printable
 from harness.report.gate.words import notices, verdict_line
 
 MOST = 8  # GitHub shows ten annotations of a kind for a step; the verdict and a count are two of them
@@ -34,6 +35,7 @@ def _commands(found: Comparison) -> Iterator[str]:
 
 def _command(level: str, title: str, message: str) -> str:
     """`::error title=…::…` with the characters escaped that would end it (GitHub: actions/toolkit, core's command.ts)."""
+    message, title = printable(message), printable(title)
     text = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
     return f"::{level} title={name}::{text}"

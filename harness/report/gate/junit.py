@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from harness.analysis.columns import Row
 from harness.analysis.gate.compare import Comparison
+from harness.outside import printable
 from harness.report.gate.words import notices, verdict_line
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 has no way to write
@@ -61,4 +62,4 @@ def _failures(cell: str, found: Comparison) -> Iterator[tuple[str, str]]:
 
 
 def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("�", text)
+    return _FORBIDDEN.sub("�", printable(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -132,5 +133,5 @@ class DialogueSource(Source):
         return None if split == self.split else f"{path} is the split {self.split} alone"
 
     def _one_file(self) -> Path | None:
-        path = Path(self.data).expanduser()
-        return path if self.data not in ("hub", "micro") and path.is_file() else None
+        path = Path(os.path.expanduser(self.data))
+        return path if self.data not in ("hub", "micro") and os.path.isfile(path) else None

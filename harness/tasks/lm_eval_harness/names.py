@@ -80,8 +80,8 @@ def check_name(name: str, include_path: Path | None) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raises DataError for a folder that is none, holds no yaml file, or holds one that cannot be read (which lm-eval would skip)."""
-    if not folder.is_dir():
-        what = "is a file; expected a folder" if folder.exists() else "no such folder; expected one"
+    if not os.path.isdir(folder):
+        what = "is a file; expected a folder" if os.path.exists(folder) else "no such folder; expected one"
         raise DataError(f"include_path: {folder}: {what} with the yaml files of lm-eval's tasks")
     files = [path for path in _yaml_files(folder) if path.suffix]
     if not files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,8 @@ class LocalText(Source):
         """The file or folder. Raises DataError for none, and for `hub`."""
         if self.data == "hub":
             raise DataError("text: give `data:` a file (.txt, .jsonl ...) or a folder with test.txt (or .jsonl ...); it has no data set on the hub")
-        path = Path(self.data).expanduser()
-        if self.data != "micro" and path.is_file():
+        path = Path(os.path.expanduser(self.data))
+        if self.data != "micro" and os.path.isfile(path):
             return path
         folder = super().folder()
         assert folder is not None, "hub alone has none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,9 +31,9 @@ def data_folder(data: str, steps: Iterable[Iterable[str]]) -> Path:
     steps: for each level below `data` the names its folder may have (`rte`); a level that is not there is
     skipped. Case, `-` and `_` don't matter, so SST-2 is sst2. Raises DataError when `data` is no folder.
     """
-    folder = Path(data).expanduser()
-    if not folder.is_dir():
-        what = "is a file; expected a folder" if folder.exists() else "no such folder; expected one"
+    folder = Path(os.path.expanduser(data))
+    if not os.path.isdir(folder):
+        what = "is a file; expected a folder" if os.path.exists(folder) else "no such folder; expected one"
         raise DataError(f"{folder}: {what} with files named after the splits (train.parquet, validation.jsonl, dev.tsv ...)")
     for names in steps:
         known = {_plain(name) for name in names}

@@ -76,7 +76,7 @@ def _read_json(path: Path, request: Request) -> list[list[Any]]:
         return _from_objects(path, _json_lines(path), request)
     try:
         rows = json.loads(text, object_pairs_hook=_each_key_once)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
     return _from_objects(path, (_object(path, f"row {number}", row) for number, row in enumerate(rows, 1)), request)
 
@@ -88,7 +88,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 row = json.loads(line, object_pairs_hook=_each_key_once)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}:{number}: not valid JSON: {error}") from error
             yield _object(path, f"line {number}", row)
 

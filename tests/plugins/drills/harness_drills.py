@@ -28,7 +28,7 @@ from harness.tasks.base import Head, Task, TaskContext
 
 Fault = Literal[
     "nothing", "segfault", "kill", "exit", "exit-silently", "abort", "petabyte", "memory-error", "cuda-oom", "error", "ansi",
-    "unsupported", "diverged", "sleep", "stubborn", "shout", "grandchild", "daemon", "loader", "recursion", "disk-full", "hog",
+    "unsupported", "diverged", "sleep", "stubborn", "shout", "grandchild", "daemon", "loader", "recursion", "disk-full", "hog", "tell",
 ]  # fmt: skip
 
 
@@ -83,6 +83,13 @@ class Drill(Method):
 
     def _ansi(self) -> None:
         raise KeyError("\x1b[31mred\x1b[0m")
+
+    def _tell(self) -> None:
+        # what a careless library does: prints its environment, and puts an address with a password into its exception
+        told = {name: value for name, value in os.environ.items() if "TOKEN" in name or "KEY" in name or "PROXY" in name}
+        print(told, flush=True)
+        os.write(2, repr(told).encode() + b"\n")
+        raise ConnectionError(f"401 Client Error for https://user:{os.environ.get('WANDB_API_KEY')}@host/api?token={os.environ.get('HF_TOKEN')}")
 
     def _unsupported(self) -> None:
         raise Unsupported("not on a Sunday")
