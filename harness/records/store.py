@@ -45,10 +45,10 @@ class Damaged:
 
 
 class RecordStore:
-    """The records of one run directory."""
+    """The records of one run directory, in a folder of it."""
 
-    def __init__(self, run: Path) -> None:
-        self.folder = run / "records"
+    def __init__(self, run: Path, folder: str = "records") -> None:
+        self.folder = run / folder
 
     def path(self, cell_id: str) -> Path:
         """Where the record of that cell is or would be."""

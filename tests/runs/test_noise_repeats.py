@@ -72,6 +72,9 @@ class Watching:
         if len(self.ran) == self.stop_after:
             os.kill(os.getpid(), signal.SIGINT)
 
+    def cell_again(self, cell: Cell, record: Record, reason: str) -> None:
+        pass
+
     def note(self, text: str) -> None:
         pass
 

@@ -17,6 +17,7 @@ class Silent:
         self.notes: list[str] = []
         self.recorded: dict[str, Record] = {}
         self.to_run: list[str] = []
+        self.again: list[tuple[str, str]] = []
 
     def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
         self.to_run = [cell.id for cell in cells]
@@ -29,6 +30,9 @@ class Silent:
 
     def cell_recorded(self, cell: Cell, record: Record) -> None:
         self.recorded[cell.id] = record
+
+    def cell_again(self, cell: Cell, record: Record, reason: str) -> None:
+        self.again.append((cell.id, reason))
 
     def note(self, text: str) -> None:
         self.notes.append(text)
