@@ -26,8 +26,8 @@ def show(console: Console, found: DryRun) -> None:
         line(f"would run {cell.id} {cell.labels}: {reason}")
     for reason, count in Counter(cell.unsupported or "" for cell in found.unsupported).most_common():
         line(f"{count} unsupported: {reason}")
-    statuses = ", ".join(f"{count} {status}" for status, count in Counter(record.outcome.status for record in found.finished).most_common())
+    statuses = ", ".join(f"{count} {status}" for status, count in found.finished.most_common())
     searches = f"; {found.searches} searches of what fits are left" if found.searches else ""
     aside = f"; {len(found.set_aside)} records would be moved to superseded/" if found.set_aside else ""
-    finished = f"{len(found.finished)} finished before" + (f" ({statuses})" if statuses else "")
+    finished = f"{found.finished.total()} finished before" + (f" ({statuses})" if statuses else "")
     line(f"would run {len(found.to_run)} cells; {len(found.unsupported)} unsupported; {finished}{searches}{aside}; nothing was written")

@@ -6,7 +6,7 @@ from bisect import insort
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from harness.records.schema import Record
+from harness.records.parts import Status
 from harness.suite.cell import Cell
 
 CellGroup: TypeAlias = tuple[str, str]
@@ -24,11 +24,10 @@ class Pace:
         self._sorted: dict[CellGroup, list[float]] = {}
         self._sorted_all: list[float] = []
 
-    def add(self, record: Record) -> None:
+    def add(self, group: CellGroup, status: Status, seconds: float) -> None:
         """One cell more has ended; only those that went through say how long one takes."""
-        if record.outcome.status == "ok":
-            seconds = (record.finished - record.started).total_seconds()
-            insort(self._sorted.setdefault((record.cell.model, record.cell.task), []), seconds)
+        if status == "ok":
+            insort(self._sorted.setdefault(group, []), seconds)
             insort(self._sorted_all, seconds)
 
     def seconds(self, group: CellGroup) -> float | None:

@@ -18,6 +18,7 @@ from harness.cli.pace import CellGroup, Pace, group_of
 from harness.records.parts import Status
 from harness.records.schema import Record
 from harness.runs.events import Event, PhaseStarted, Progress
+from harness.runs.resume import Finished
 from harness.runs.run import Display
 from harness.suite.cell import Cell
 
@@ -65,7 +66,7 @@ class Lines:
         self.console = console
         self._numbers: dict[str, str] = {}
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         """See runs.run.Display."""
         before = f", {len(finished)} finished before" if finished else ""
         self.note(f"run directory {run}: {len(cells)} cells to run{before}")
@@ -107,15 +108,15 @@ class LiveTable:
         self._jobs = 1
         self._pace = Pace()
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         """See runs.run.Display."""
         self.note(f"run directory {run}")
         self._cells = {cell.id: cell for cell in cells}
         self._waiting = dict(self._cells)
         self._waiting_by_group = Counter(map(group_of, cells))
         self._finished_before, self._jobs = len(finished), jobs
-        for record in finished:
-            self._pace.add(record)
+        for one in finished:
+            self._pace.add(group_of(one.cell), one.status, one.seconds)
 
     def cell_started(self, cell: Cell) -> None:
         """See runs.run.Display."""
@@ -132,7 +133,7 @@ class LiveTable:
         self._running.pop(cell.id, None)
         self._ended += 1
         self._just_ended.append((str(cell.labels), record.outcome.status, _seconds(record)))
-        self._pace.add(record)
+        self._pace.add(group_of(cell), record.outcome.status, _seconds(record))
         if record.outcome.status in ("failed", "timeout"):
             self.note(f"{cell.labels}: {_ending(record)}")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.records.parts import Status
 from harness.records.schema import Record
 from harness.records.store import RecordStore
 from harness.runs.directory import check
@@ -16,15 +18,15 @@ from harness.suite.schema import Suite
 
 @dataclass
 class DryRun:
-    """to_run: cells that would be started, each with the reason. unsupported: would get a record, and no process. finished: would be
-    skipped. searches: finished cells that still wait for their search of what fits. set_aside: ids whose records would be moved."""
+    """to_run: cells that would be started, each with the reason. unsupported: would get a record, and no process. finished: cells that
+    would be skipped, by outcome. searches: finished cells that still wait for their search of what fits. set_aside: ids whose records would be moved."""
 
     run: Path
     left_behind: Path | None
     problems: list[str]
     to_run: list[tuple[Cell, str]] = field(default_factory=list)
     unsupported: list[Cell] = field(default_factory=list)
-    finished: list[Record] = field(default_factory=list)
+    finished: Counter[Status] = field(default_factory=Counter)
     searches: int = 0
     set_aside: list[str] = field(default_factory=list)
 
@@ -47,7 +49,7 @@ def _look(cell: Cell, ready: Prepared, fresh: bool, store: RecordStore, found: D
     record = None if fresh else holder.read(cell.id)
     finished = finished_record(cell, record)
     if finished is not None:
-        found.finished.append(finished)
+        found.finished[finished.outcome.status] += 1
         found.searches += awaits_fit(finished)
     elif cell.unsupported is not None:
         found.unsupported.append(cell)

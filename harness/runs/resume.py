@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import RequestError, StorageError
+from harness.records.parts import Status
 from harness.records.schema import Record
 from harness.records.store import RecordStore
 from harness.runs.attempts import Before, before_next
@@ -20,12 +21,23 @@ FINISHED = frozenset({"ok", "oom", "diverged", "unsupported"})
 SUPERSEDED = "superseded"
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A cell that does not run again: of its record, what the run needs. A run may have thousands. waiting: the whole record,
+    where the cell still waits for its search of what fits."""
+
+    cell: Cell
+    status: Status
+    seconds: float
+    waiting: Record | None
+
+
 @dataclass
 class Remaining:
     """What a run has still to do. before: the attempts at a cell that were no result, by cell id."""
 
     cells: list[Cell] = field(default_factory=list)
-    finished: list[Record] = field(default_factory=list)
+    finished: list[Finished] = field(default_factory=list)
     before: dict[str, Before] = field(default_factory=dict)
 
 
@@ -69,7 +81,7 @@ def remaining(cells: Sequence[Cell], store: RecordStore, fresh: bool) -> Remaini
         record = None if fresh else store.read(cell.id)
         finished = finished_record(cell, record)
         if finished is not None:
-            found.finished.append(_relabelled(cell, finished, store))
+            found.finished.append(_in_short(cell, _relabelled(cell, finished, store)))
             continue
         found.cells.append(cell)
         if record is not None and not is_finished(record):
@@ -116,6 +128,11 @@ def _now_supported(cell: Cell, record: Record) -> bool:
     """The plan refused it then (before any phase) and does not now: a package was installed meanwhile."""
     refused = record.outcome.status == "unsupported" and record.outcome.phase is None
     return refused and cell.unsupported is None
+
+
+def _in_short(cell: Cell, record: Record) -> Finished:
+    seconds = (record.finished - record.started).total_seconds()
+    return Finished(cell, record.outcome.status, seconds, record if awaits_fit(record) else None)
 
 
 def _relabelled(cell: Cell, record: Record, store: RecordStore) -> Record:

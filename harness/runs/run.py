@@ -20,7 +20,7 @@ from harness.runs.events import Event
 from harness.runs.executors.base import EXECUTORS, Execution, Executor, Work
 from harness.runs.fit import FitSearches
 from harness.runs.prepare import RunOptions, prepare
-from harness.runs.resume import remaining, set_aside
+from harness.runs.resume import Finished, remaining, set_aside
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
 from harness.suite.identity import IDENTITY_VERSION, is_current
@@ -60,7 +60,7 @@ class RunSummary:
 class Display(Protocol):
     """Who shows a person how the run gets on."""
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         """These cells will run now; those were finished before."""
 
     def cell_started(self, cell: Cell) -> None:
@@ -125,12 +125,12 @@ class Recorder:
         """Runs what is left of the selected cells, again those that shall be tried again, and then the searches for what fits."""
         self._stop = stop
         left = remaining(selected, self.store, fresh)
-        cells = {cell.id: cell for cell in selected}
-        for record in left.finished:
-            self.fits.add(cells[record.cell.id], record)
+        for one in left.finished:
+            if one.waiting is not None:
+                self.fits.add(one.cell, one.waiting)
         self.attempts.before = left.before
         self.summary.reused = len(left.finished)
-        self.summary.statuses.update(record.outcome.status for record in left.finished)
+        self.summary.statuses.update(one.status for one in left.finished)
         self.display.begin(self.summary.run, left.cells, left.finished, self.jobs)
         for cell in left.cells:
             if cell.unsupported is not None:

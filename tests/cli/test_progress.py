@@ -119,9 +119,9 @@ def test_pace_is_the_median_of_cells_alike_and_unknown_without_any() -> None:
     rte, sst2, cola = (group_of(cell(5, task)) for task in ("rte", "sst2", "cola"))
     assert pace.left({}, {rte: 1}, jobs=1) is None
     for seconds in (10, 900, 20):
-        pace.add(record(cell(0, "rte"), seconds))
-    pace.add(record(cell(1, "sst2"), 100))
-    pace.add(record(cell(2, "cola"), 5000, "failed"))
+        pace.add(rte, "ok", seconds)
+    pace.add(sst2, "ok", 100)
+    pace.add(cola, "failed", 5000)
     assert pace.seconds(rte) == pytest.approx(20)
     assert pace.seconds(sst2) == pytest.approx(100)
     assert pace.seconds(cola) == pytest.approx(60), "of all that went through"

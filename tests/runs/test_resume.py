@@ -42,7 +42,7 @@ def test_a_result_is_not_found_again(store: RecordStore, cell: Any, status: str)
     store.write(record(cell, status, phase="load"))
     left = remaining([cell], store, fresh=False)
     assert left.cells == []
-    assert [found.outcome.status for found in left.finished] == [status]
+    assert [found.status for found in left.finished] == [status]
 
 
 @pytest.mark.parametrize("status", ["failed", "timeout"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.records.schema import Record
 from harness.runs.events import Event
+from harness.runs.resume import Finished
 from harness.suite.cell import Cell
 
 
@@ -19,7 +20,7 @@ class Silent:
         self.to_run: list[str] = []
         self.again: list[tuple[str, str]] = []
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         self.to_run = [cell.id for cell in cells]
 
     def cell_started(self, cell: Cell) -> None:
