@@ -55,13 +55,14 @@ def bits(run: Path) -> dict[tuple[str, ...], dict[str, Any]]:
 def _bits(record: Record, folder: Path) -> dict[str, Any]:
     logged = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
     assert record.training is not None
+    here = str(folder.parents[2]).encode()  # PEFT writes down where a quantized base model was: in this run's cache
     return {
         "outcome": record.outcome.model_dump(),
         "metrics": [metric.model_dump_json() for metric in record.metrics],
         "data": sorted(use.model_dump_json() for use in record.data),
         "final_loss": record.training.final_loss,
         "losses": [{key: value for key, value in entry.items() if key not in CLOCKED} for entry in logged],
-        "adapter": {path.name: path.read_bytes() for path in (folder / "adapter").rglob("*") if path.is_file()},
+        "adapter": {path.name: path.read_bytes().replace(here, b"<here>") for path in (folder / "adapter").rglob("*") if path.is_file()},
     }
 
 
