@@ -59,7 +59,7 @@ def test_of_a_run_only_what_is_left_would_run_each_with_its_reason(harness: Call
     failed = template | {"cell": template["cell"] | {"id": left[0]}, "outcome": {"status": "failed", "phase": "load", "message": "no answer", "retries": 1}}
     (tmp_path / "run" / "records" / f"{left[0]}.json").write_text(json.dumps(failed))
     (tmp_path / "run" / "records" / f"{left[1]}.json").write_text("{")
-    before = contents(tmp_path)
+    before = contents(tmp_path / "run")
 
     found = harness("--dry-run", seeds="[0, 1, 2]")
 
@@ -68,7 +68,7 @@ def test_of_a_run_only_what_is_left_would_run_each_with_its_reason(harness: Call
         left[0]: "failed in load after 2 attempts: no answer", left[1]: "its record is damaged", left[2]: "not run yet",
     }  # fmt: skip
     assert found.stdout.splitlines()[-1] == "would run 3 cells; 0 unsupported; 3 finished before (3 unsupported); nothing was written"
-    assert contents(tmp_path) == before
+    assert contents(tmp_path / "run") == before
 
     fresh = harness("--dry-run", "--fresh", seeds="[0, 1, 2]")
     assert fresh.stdout.count(": --fresh") == 2
@@ -76,7 +76,7 @@ def test_of_a_run_only_what_is_left_would_run_each_with_its_reason(harness: Call
     assert narrower.stdout.splitlines()[-1] == (
         "would run 1 cells; 0 unsupported; 1 finished before (1 unsupported); 3 records would be moved to superseded/; nothing was written"
     )
-    assert contents(tmp_path) == before
+    assert contents(tmp_path / "run") == before
 
 
 def test_what_a_run_would_refuse_is_refused(harness: Callable[..., Result], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ RUNS = sorted((folder for folder in KEPT.iterdir() if folder.is_dir()), key=lamb
 CELLS = 3
 
 
-@pytest.fixture(params=RUNS, ids=lambda folder: folder.name)
+@pytest.fixture(params=[pytest.param(run, marks=[] if run in (RUNS[0], RUNS[-1]) else pytest.mark.slow, id=run.name) for run in RUNS])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy of the run, to be written into."""
     return Path(shutil.copytree(request.param, tmp_path / request.param.name))
@@ -49,8 +49,9 @@ def test_the_newest_of_them_has_every_part_of_a_record_that_there_is_today() -> 
     assert set(record["memory"]) == set(type(today.memory).model_fields)
 
 
-def test_all_records_are_read_with_what_they_say(kept: Path) -> None:
-    records, damaged = RecordStore(kept).read_all()
+@pytest.mark.parametrize("run", RUNS, ids=lambda folder: folder.name)
+def test_all_records_are_read_with_what_they_say(run: Path) -> None:
+    records, damaged = RecordStore(run).read_all()
     assert damaged == []
     assert len(records) == CELLS
     by_place = {(record.cell.model, record.cell.task): record for record in records}

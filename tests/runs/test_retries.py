@@ -53,6 +53,7 @@ def test_a_cell_is_tried_again_after_the_others_and_its_record_says_why(tiny_mod
     assert (recorder.summary.statuses["ok"], recorder.summary.exit_code) == (2, 0)
 
 
+@pytest.mark.slow
 def test_each_outcome_has_a_limit_of_its_own(tiny_model: Path, go_on: Any, tmp_path: Path) -> None:
     broken = drill_cell(tiny_model, "error")
     full = drill_cell(tiny_model, "memory-error")
@@ -94,12 +95,14 @@ def test_no_further_cell_is_started_after_max_failures_and_a_repeat_goes_on(tiny
     assert (again.summary.statuses["ok"], again.summary.interrupted, again.summary.exit_code) == (4, False, 0)
 
 
+@pytest.mark.slow
 def test_cells_in_progress_come_to_their_end_when_no_more_are_started(tiny_model: Path, go_on: Any) -> None:
     bad, slow = drill_cell(tiny_model, "error"), drill_cell(tiny_model, name="slow", seconds=1.0)
     _, display = go_on(slow, bad, drill_cell(tiny_model, name="never"), max_failures=1, jobs=2)
     assert {id_: record.outcome.status for id_, record in display.recorded.items()} == {bad.id: "failed", slow.id: "ok"}
 
 
+@pytest.mark.slow
 def test_a_failure_that_was_mended_by_a_retry_does_not_count(tiny_model: Path, go_on: Any, tmp_path: Path) -> None:
     flaky = drill_cell(tiny_model, "second-time", traces=str(tmp_path))
     recorder, _ = go_on(flaky, drill_cell(tiny_model, "error"), max_failures=3, retries=Retries(failed=1))
