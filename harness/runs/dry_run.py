@@ -67,4 +67,4 @@ def _reason(record: Record | None, fresh: bool, exists: bool) -> str:
         return "supported now"
     where = f" in {outcome.phase}" if outcome.phase else ""
     why = f": {outcome.message}" if outcome.message else ""
-    return f"{outcome.status}{where} after {outcome.retries + 1} attempts{why}"
+    return f"{outcome.status}{where} (attempt {outcome.retries + 1}){why}"

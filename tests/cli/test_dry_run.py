@@ -65,7 +65,7 @@ def test_of_a_run_only_what_is_left_would_run_each_with_its_reason(harness: Call
 
     reasons = dict(line.removeprefix("would run ").split(" ", 1) for line in found.stdout.splitlines() if line.startswith("would run c2-"))
     assert {cell: reason.split(": ", 1)[1] for cell, reason in reasons.items()} == {
-        left[0]: "failed in load after 2 attempts: no answer", left[1]: "its record is damaged", left[2]: "not run yet",
+        left[0]: "failed in load (attempt 2): no answer", left[1]: "its record is damaged", left[2]: "not run yet",
     }  # fmt: skip
     assert found.stdout.splitlines()[-1] == "would run 3 cells; 0 unsupported; 3 finished before (3 unsupported); nothing was written"
     assert contents(tmp_path / "run") == before
