@@ -42,7 +42,7 @@ class Nobody:
     def begin(self, *arguments: object) -> None:
         """Nothing is shown."""
 
-    cell_started = cell_event = cell_recorded = note = begin
+    cell_started = cell_event = cell_recorded = cell_again = note = begin
 
 
 def trivial_cell(folder: Path) -> Cell:

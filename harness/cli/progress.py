@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.pace import CellGroup, Pace, group_of
 from harness.outside import printable, redacted
+from harness.records.parts import Status
 from harness.records.schema import Record
 from harness.runs.events import Event, PhaseStarted, Progress
+from harness.runs.resume import Finished
 from harness.runs.run import Display
 from harness.suite.cell import Cell
 
@@ -57,36 +60,6 @@ class Standing:
         return f"{self.done}/{self.total}" if self.total else ""
 
 
-class Pace:
-    """How long the cells that are left will take, from the medians of those that have ended.
-
-    A cell is expected to take what cells of the same model and task took, or else what all did.
-    """
-
-    def __init__(self) -> None:
-        self._seconds: dict[tuple[str, str], list[float]] = {}
-
-    def add(self, record: Record) -> None:
-        """One cell more has ended; only those that went through say how long one takes."""
-        if record.outcome.status == "ok":
-            seconds = (record.finished - record.started).total_seconds()
-            self._seconds.setdefault((record.cell.model, record.cell.task), []).append(seconds)
-
-    def cell_seconds(self, cell: Cell) -> float | None:
-        """Expected seconds of that cell; None before any has ended."""
-        known = self._seconds.get((cell.labels.model, cell.labels.task)) or [
-            seconds for group in self._seconds.values() for seconds in group
-        ]
-        return median(known) if known else None
-
-    def left(self, running: dict[str, tuple[Cell, float]], waiting: Sequence[Cell], jobs: int) -> float | None:
-        """Expected seconds until all have ended; running: by id, the cell and the seconds since its start."""
-        if not self._seconds:
-            return None
-        begun = sum(max(0.0, (self.cell_seconds(cell) or 0.0) - spent) for cell, spent in running.values())
-        return (begun + sum(self.cell_seconds(cell) or 0.0 for cell in waiting)) / jobs
-
-
 class Lines:
     """One line per event, for logs and pipes."""
 
@@ -94,7 +67,7 @@ class Lines:
         self.console = console
         self._numbers: dict[str, str] = {}
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         """See runs.run.Display."""
         before = f", {len(finished)} finished before" if finished else ""
         self.note(f"run directory {run}: {len(cells)} cells to run{before}")
@@ -113,6 +86,10 @@ class Lines:
         """See runs.run.Display."""
         self.note(f"{self._numbers[cell.id]} {cell.labels}: {_ending(record)}")
 
+    def cell_again(self, cell: Cell, record: Record, reason: str) -> None:
+        """See runs.run.Display."""
+        self.note(f"{self._numbers[cell.id]} {cell.labels}: {_ending(record)}: {reason}")
+
     def note(self, text: str) -> None:
         """See runs.run.Display."""
         self.console.print(printable(redacted(text)), markup=False, highlight=False, soft_wrap=True)
@@ -126,23 +103,25 @@ class LiveTable:
         self._cells: dict[str, Cell] = {}
         self._waiting: dict[str, Cell] = {}
         self._running: dict[str, Standing] = {}
-        self._ended: list[Record] = []
-        self._finished_before = 0
+        self._waiting_by_group: Counter[CellGroup] = Counter()
+        self._just_ended: deque[tuple[str, Status, float]] = deque(maxlen=JUST_ENDED)  # label, outcome, seconds
+        self._ended = self._finished_before = 0
         self._jobs = 1
         self._pace = Pace()
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         """See runs.run.Display."""
         self.note(f"run directory {run}")
         self._cells = {cell.id: cell for cell in cells}
         self._waiting = dict(self._cells)
+        self._waiting_by_group = Counter(map(group_of, cells))
         self._finished_before, self._jobs = len(finished), jobs
-        for record in finished:
-            self._pace.add(record)
+        for one in finished:
+            self._pace.add(group_of(one.cell), one.status, one.seconds)
 
     def cell_started(self, cell: Cell) -> None:
         """See runs.run.Display."""
-        self._waiting.pop(cell.id, None)
+        self._no_longer_waits(cell)
         self._running[cell.id] = Standing(time.monotonic())
 
     def cell_event(self, cell: Cell, event: Event) -> None:
@@ -151,12 +130,24 @@ class LiveTable:
 
     def cell_recorded(self, cell: Cell, record: Record) -> None:
         """See runs.run.Display; what is no result stays on the screen."""
-        self._waiting.pop(cell.id, None)
+        self._no_longer_waits(cell)
         self._running.pop(cell.id, None)
-        self._ended.append(record)
-        self._pace.add(record)
+        self._ended += 1
+        self._just_ended.append((str(cell.labels), record.outcome.status, _seconds(record)))
+        self._pace.add(group_of(cell), record.outcome.status, _seconds(record))
         if record.outcome.status in ("failed", "timeout"):
             self.note(f"{cell.labels}: {_ending(record)}")
+
+    def cell_again(self, cell: Cell, record: Record, reason: str) -> None:
+        """See runs.run.Display."""
+        self._running.pop(cell.id, None)
+        self._waiting[cell.id] = cell
+        self._waiting_by_group[group_of(cell)] += 1
+        self.note(f"{cell.labels}: {_ending(record)}: {reason}")
+
+    def _no_longer_waits(self, cell: Cell) -> None:
+        if self._waiting.pop(cell.id, None) is not None:
+            self._waiting_by_group[group_of(cell)] -= 1
 
     def note(self, text: str) -> None:
         """See runs.run.Display."""
@@ -167,13 +158,11 @@ class LiveTable:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading, justify in (("cell", "left"), ("state", "left"), ("steps", "right"), ("time", "right"), ("left", "right")):
             table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-        for record in self._ended[-JUST_ENDED:]:
-            status = record.outcome.status
-            seconds = (record.finished - record.started).total_seconds()
-            table.add_row(Text(str(self._label(record))), Text(status, STYLES[status]), "", _clock(seconds), "")
+        for label, status, seconds in list(self._just_ended):
+            table.add_row(Text(label), Text(status, STYLES[status]), "", _clock(seconds), "")
         now = time.monotonic()
         for cell_id, standing in list(self._running.items()):
-            spent, expected = now - standing.started, self._pace.cell_seconds(self._cells[cell_id])
+            spent, expected = now - standing.started, self._pace.seconds(group_of(self._cells[cell_id]))
             left = "" if expected is None or expected < spent else _clock(expected - spent)
             table.add_row(Text(str(self._cells[cell_id].labels)), Text(standing.phase, "bold"), standing.steps(), _clock(spent), left)
         for cell in list(self._waiting.values())[:COMING_UP]:
@@ -181,26 +170,25 @@ class LiveTable:
         return Group(table, self._foot(now))
 
     def _foot(self, now: float) -> Text:
-        running = {cell_id: (self._cells[cell_id], now - at.started) for cell_id, at in list(self._running.items())}
-        left = self._pace.left(running, list(self._waiting.values()), self._jobs)
-        parts = [f"{len(self._ended)} of {len(self._cells)} cells"]
+        running = {cell_id: (group_of(self._cells[cell_id]), now - at.started) for cell_id, at in list(self._running.items())}
+        left = self._pace.left(running, dict(self._waiting_by_group), self._jobs)
+        parts = [f"{self._ended} of {len(self._cells)} cells"]
         parts += [f"{self._finished_before} finished before"] if self._finished_before else []
         if self._waiting and not self._running and not self._ended:
             parts.append("starting: importing torch and transformers")
         parts += [] if not left else [f"about {_clock(left)} left"]
         return Text(" · ".join(parts), "bold")
 
-    def _label(self, record: Record) -> str:
-        cell = self._cells.get(record.cell.id)
-        return str(cell.labels) if cell else record.cell.id
-
 
 def _ending(record: Record) -> str:
     outcome = record.outcome
     where = f" in {outcome.phase}" if outcome.phase else ""
     why = f": {outcome.message}" if outcome.message else ""
-    seconds = (record.finished - record.started).total_seconds()
-    return f"{outcome.status}{where}{why} ({_clock(seconds)})"
+    return f"{outcome.status}{where}{why} ({_clock(_seconds(record))})"
+
+
+def _seconds(record: Record) -> float:
+    return (record.finished - record.started).total_seconds()
 
 
 def _clock(seconds: float) -> str:

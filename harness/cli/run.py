@@ -29,6 +29,8 @@ def run_command(
     executor: Annotated[str, typer.Option(help="How cells are executed.")] = "local",
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once; more than one disturb each other's times.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished cells again too.")] = False,
+    max_failures: Annotated[int | None, typer.Option(min=1, metavar="N", help="Start no further cell once N have failed or taken too long.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which cells would run and why, and which are finished; writes nothing.")] = False,
     history: Annotated[Path | None, typer.Option(metavar="FILE", help="Add the finished run to this SQLite file, which harness trend reads.")] = None,
 ) -> None:
     """Run a suite's cells and write its report; repeated, it goes on where it stopped.
@@ -36,7 +38,9 @@ def run_command(
     Finished cells (ok, oom, diverged, unsupported) are not run again; failed ones and those that took too long
     are. Exit code 1 when a cell failed or took too long, when every cell is unsupported, or the run was stopped.
     """
+    from harness.cli.dry_run import show
     from harness.cli.progress import display_on
+    from harness.runs.dry_run import dry_run as look
     from harness.runs.run import RunOptions, run_suite
     from harness.suite.find import find_suite
     from harness.suite.load import load_suite
@@ -45,7 +49,10 @@ def run_command(
     if history is not None:
         _check_history(history)  # before hours of work, not after
     loaded = load_suite(find_suite(suite), profile)
-    options = RunOptions(out=out, only=only or (), device=device, executor=executor, jobs=jobs, fresh=fresh)
+    options = RunOptions(out=out, only=only or (), device=device, executor=executor, jobs=jobs, fresh=fresh, max_failures=max_failures)
+    if dry_run:
+        show(console, look(loaded, options))
+        return
     with display_on(console) as display:
         summary = run_suite(loaded, options, display)
     _say(console, summary)
@@ -61,7 +68,8 @@ def _say(console: Console, summary: RunSummary) -> None:
     if summary.nothing_ran:
         _line(console, f"no cell can run here: {summary.run / 'report.md'} has the reason of each")
     if summary.interrupted:
-        _line(console, f"stopped; records are kept in {summary.run}: repeat the command to go on")
+        left = summary.selected - sum(summary.statuses.values())
+        _line(console, f"stopped, {left} cells are left; records are kept in {summary.run}: repeat the command to go on")
         _line(console, f"for a report of what there is: harness report {summary.run}")
 
 

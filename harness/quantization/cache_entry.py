@@ -31,10 +31,12 @@ class Subject(Part):
     task: str | None
     device: str
     versions: dict[str, str]
+    deterministic: bool = False
 
     def key(self) -> str:
         """Twenty hexadecimal digits."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:20]
+        came_later = None if self.deterministic else {"deterministic"}
+        return hashlib.sha256(self.model_dump_json(exclude=came_later).encode()).hexdigest()[:20]
 
 
 class Title(Part):

@@ -42,13 +42,23 @@ class OutOfMemory(Part):
     total: int | None = Field(default=None, description="of the device or the host, or what limits.memory_bytes left of it")
 
 
+class EarlierAttempt(Part):
+    """An attempt at the cell that was no result, so that it was tried again."""
+
+    status: Status
+    phase: PhaseName | None = None
+    message: str | None = None
+    ended: datetime
+
+
 class Outcome(Part):
-    """How the cell ended. phase: the one it ended in, None when all went through."""
+    """How the cell ended. phase: the one it ended in, None when all went through. retries: attempts before this one."""
 
     status: Status
     phase: PhaseName | None = None
     message: str | None = None
     retries: int = 0
+    earlier: list[EarlierAttempt] = Field(default_factory=list, description="why it was tried again, the oldest first; early records only count their retries")
     out_of_memory: OutOfMemory | None = Field(default=None, description="where status is oom")
 
 

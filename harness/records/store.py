@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import NotARun, StorageError, shortened
+from harness.errors import DataError, NotARun, StorageError, shortened
 from harness.outside import printable, redacted
 from harness.records.json_file import read_text, validated
 from harness.records.schema import Record
-from harness.records.upgrade import upgrade
+from harness.records.upgrade import NewerSchema, upgrade
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -43,17 +43,18 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z", re.ASCII)
 
 @dataclass(frozen=True)
 class Damaged:
-    """A record file that cannot be read, and why."""
+    """A record file that cannot be read, and why. foreign: not for damage, but because a newer harness has written it."""
 
     path: Path
     reason: str
+    foreign: bool = False
 
 
 class RecordStore:
-    """The records of one run directory."""
+    """The records of one run directory, in a folder of it."""
 
-    def __init__(self, run: Path) -> None:
-        self.folder = run / "records"
+    def __init__(self, run: Path, folder: str = "records") -> None:
+        self.folder = run / folder
 
     def path(self, cell_id: str) -> Path:
         """Where the record of that cell is or would be."""
@@ -66,12 +67,19 @@ class RecordStore:
         return path
 
     def read(self, cell_id: str) -> Record | None:
-        """The record of that cell; None when there is none or it is damaged (then the cell runs again)."""
+        """The record of that cell; None when there is none or it is damaged (then the cell runs again).
+
+        Raises DataError for one of a newer harness: to run its cell again would overwrite a result.
+        """
         path = self.path(cell_id)
         if not path.exists():
             return None
         found = _parse(path)
-        return found if isinstance(found, Record) else None
+        if isinstance(found, Record):
+            return found
+        if found.foreign:
+            raise DataError(f"{path}: {found.reason}; update harness, or give another directory with --out")
+        return None
 
     def read_all(self) -> tuple[list[Record], list[Damaged]]:
         """All records sorted by cell id, and the files that could not be read; raises NotARun without any folder."""
@@ -91,10 +99,14 @@ class RecordStore:
 def _parse(path: Path) -> Record | Damaged:
     try:
         record = validated(Record, read_text(path), upgrade)
+    except NewerSchema as error:
+        return Damaged(path, str(error), foreign=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return Damaged(path, printable(f"not a record of ours: {shortened(place)}: {first['msg']}"))
+        found = error.errors()
+        place = printable(shortened(".".join(str(part) for part in found[0]["loc"])))
+        if all(each["type"] == "extra_forbidden" for each in found):
+            return Damaged(path, f"a newer harness has written it: {place} is unknown to this one", foreign=True)
+        return Damaged(path, printable(f"not a record of ours: {place}: {found[0]['msg']}"))
     except (OSError, ValueError) as error:
         return Damaged(path, printable(f"cannot be read: {error}"))
     if not _ID.match(path.stem):

@@ -11,8 +11,12 @@ from harness.records.schema import SCHEMA_VERSION
 STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 
+class NewerSchema(ValueError):
+    """A record of a schema version that this harness does not know yet."""
+
+
 def upgrade(record: Any) -> dict[str, Any]:
-    """The record as this version's schema wants it; raises ValueError for a version that is newer or no number."""
+    """The record as this version's schema wants it; raises NewerSchema, and ValueError for what is no record or has no version."""
     if not isinstance(record, dict):
         raise ValueError("a record is a JSON object")
     upgraded: dict[str, Any] = record
@@ -20,7 +24,7 @@ def upgrade(record: Any) -> dict[str, Any]:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ValueError("schema_version is missing, or no version")
     if version > SCHEMA_VERSION:
-        raise ValueError(f"schema_version {version} is newer than this harness reads ({SCHEMA_VERSION}); update harness")
+        raise NewerSchema(f"schema_version {version} is newer than this harness reads ({SCHEMA_VERSION})")
     while version < SCHEMA_VERSION:
         upgraded = STEPS[version](upgraded)
         version += 1

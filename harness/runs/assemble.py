@@ -8,15 +8,16 @@ from harness.measure.energy import tokens_generated, with_energy_per_token
 from harness.measure.summary import label_phases, summarise
 from harness.outside import printable
 from harness.records.schema import Environment, Outcome, Record
+from harness.runs.attempts import Before
 from harness.runs.executors.base import Execution
 from harness.suite.cell import Cell
 
 
-def record_of(execution: Execution, environment: Environment, retries: int) -> Record:
+def record_of(execution: Execution, environment: Environment, before: Before) -> Record:
     """The record of an executed cell, whatever its outcome: all that was measured until it ended.
 
-    retries: how often it had been run before without a result. Adds the phases to the telemetry file; raises
-    StorageError when the disk refuses.
+    before: the attempts at it that were no result. Adds the phases to the telemetry file; raises StorageError when the disk
+    refuses.
     """
     if execution.telemetry is not None:
         label_phases(execution.telemetry, execution.readings)
@@ -24,7 +25,7 @@ def record_of(execution: Execution, environment: Environment, retries: int) -> R
     result = execution.result
     return Record(
         cell=execution.cell.record_part(),
-        outcome=execution.outcome.model_copy(update={"retries": retries}),
+        outcome=execution.outcome.model_copy(update={"retries": before.retries, "earlier": list(before.earlier)}),
         metrics=result.metrics,
         parameters=result.parameters,
         memory=memory,

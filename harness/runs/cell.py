@@ -20,6 +20,7 @@ from harness.quantization.cache import Quantized
 from harness.records.parts import PhaseName
 from harness.records.schema import CellResult
 from harness.runs.cache import SharedEvaluations
+from harness.runs.determinism import make_deterministic
 from harness.runs.events import PhaseEnded, PhaseStarted, Progress, Report, ResultSoFar
 from harness.runs.phases import (
     attach,
@@ -104,6 +105,8 @@ def run_cell(cell: Cell, folder: Path, device: str, report: Report, shared: Path
             yield
         report(ResultSoFar(life.result))
 
+    if cell.config.deterministic:
+        life.result.notes.append(make_deterministic(cell.labels.seed))
     with phase("load"):
         if cell.config.limits.memory_bytes is not None:
             life.result.notes.append(memory_limit.hold(cell.config.limits.memory_bytes, device))

@@ -70,10 +70,10 @@ def opened(run: Path, contents: Contents) -> Iterator[RecordStore]:
     Raises NotARun where other files or another suite's run are, RequestError for a run on another device,
     RunInUse, StorageError.
     """
-    _check(run, contents.facts)
+    check(run, contents.facts)
     make_folder(run)
     with locked(run):
-        _check(run, contents.facts)  # again: another run may have been here between the look and the lock
+        check(run, contents.facts)  # again: another run may have been here between the look and the lock
         _remove_leftovers(run)
         write_atomically(run / RUN, contents.facts.model_dump_json(indent=1) + "\n")
         write_atomically(run / "suite.yaml", contents.suite_yaml)
@@ -89,8 +89,8 @@ def make_folder(folder: Path) -> None:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _check(run: Path, facts: RunFacts) -> None:
-    """Raises when `run` holds anything but a run that this one continues; nothing at all is fine."""
+def check(run: Path, facts: RunFacts) -> None:
+    """Raises NotARun or RequestError when `run` holds anything but a run that this one continues; nothing at all is fine."""
     if not run.exists():
         return
     if not run.is_dir():

@@ -13,6 +13,7 @@ from harness.records.parts import Status
 from harness.records.schema import Environment, Fit, Record, Trial
 from harness.records.store import RecordStore
 from harness.runs.assemble import record_of
+from harness.runs.attempts import Before
 from harness.runs.events import Event
 from harness.runs.executors.base import Execution, Executor, Work
 from harness.runs.fit_search import Largest, Search, largest, length_unit
@@ -46,7 +47,7 @@ class FitSearches:
     def make(self, executor: Executor, stop: Stop) -> None:
         """Makes the searches and adds what each finds to its cell's record. One that a stop ends leaves its record as it is, and
         is made when the run is gone on with. Raises StorageError."""
-        while self.waiting and not stop.times:
+        while self.waiting and not stop.starts_no_more:
             cell, record = self.waiting[0]
             self._say(f"{cell.labels}: searching what fits")
             search = CellSearch(cell, partial(self._attempt, executor, stop, cell), self._say)
@@ -61,7 +62,7 @@ class FitSearches:
         """The record that the trial would have; None where it was stopped."""
         watcher = _TrialWatcher(self._say)
         executor.run(Work([trial_of(cell, batch_size, max_length)], self._run, self._where.device), watcher, stop)
-        return None if watcher.execution is None else record_of(watcher.execution, self._where, retries=0)
+        return None if watcher.execution is None else record_of(watcher.execution, self._where, Before())
 
 
 class CellSearch:

@@ -133,6 +133,8 @@ def _same_imports() -> Iterator[None]:
     changes = {
         "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path),
         "PYTHONSAFEPATH": "1",
+        # sets of names are gone through in the same order in every run
+        "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),
         # multiprocessing's resource tracker tidies up after a cell that was killed, and need not say so
         "PYTHONWARNINGS": "ignore:resource_tracker",
     }

@@ -11,6 +11,7 @@ from harness.measure.torch_memory import out_of_memory
 from harness.outside import printable, redacted
 from harness.records.parts import PhaseName, Status
 from harness.records.schema import Outcome
+from harness.runs.determinism import refused_operation
 
 LONGEST_MESSAGE = 400
 
@@ -30,6 +31,9 @@ def outcome_of_error(error: BaseException, phase: PhaseName | None) -> Outcome:
     """
     if isinstance(error, SystemExit):
         return Outcome(status="failed", phase=phase, message=_exited(error.code))
+    refused = refused_operation(error)
+    if refused is not None:
+        return Outcome(status="unsupported", phase=phase, message=refused)
     text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}".removesuffix(": ")
     status = _status(error)
     known = failed_allocation(error) if status == "oom" else None

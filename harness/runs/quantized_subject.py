@@ -45,6 +45,7 @@ def subject_of(life: Life, scheme: StoredScheme) -> Subject:
         task=identities.text(life.cell.config.task) if on_task else None,
         device=life.device,
         versions=dict(sorted(versions.items())),
+        deterministic=life.cell.config.deterministic,
     )
 
 

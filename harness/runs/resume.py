@@ -6,10 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from harness.errors import RequestError, StorageError
+from harness.records.parts import Status
 from harness.records.schema import Record
 from harness.records.store import RecordStore
+from harness.runs.attempts import Before, before_next
 from harness.suite.cell import Cell
 
 # Results, good or bad: they would come out the same again. `failed` and `timeout` may be the machine's fault or be
@@ -18,13 +21,24 @@ FINISHED = frozenset({"ok", "oom", "diverged", "unsupported"})
 SUPERSEDED = "superseded"
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A cell that does not run again: of its record, what the run needs. A run may have thousands. waiting: the whole record,
+    where the cell still waits for its search of what fits."""
+
+    cell: Cell
+    status: Status
+    seconds: float
+    waiting: Record | None
+
+
 @dataclass
 class Remaining:
-    """What a run has still to do. retries: how often a cell has been tried before without a result, by cell id."""
+    """What a run has still to do. before: the attempts at a cell that were no result, by cell id."""
 
     cells: list[Cell] = field(default_factory=list)
-    finished: list[Record] = field(default_factory=list)
-    retries: dict[str, int] = field(default_factory=dict)
+    finished: list[Finished] = field(default_factory=list)
+    before: dict[str, Before] = field(default_factory=dict)
 
 
 def is_finished(record: Record) -> bool:
@@ -65,13 +79,25 @@ def remaining(cells: Sequence[Cell], store: RecordStore, fresh: bool) -> Remaini
     found = Remaining()
     for cell in cells:
         record = None if fresh else store.read(cell.id)
-        if record is not None and is_finished(record) and not _now_supported(cell, record):
-            found.finished.append(_relabelled(cell, record, store))
+        finished = finished_record(cell, record)
+        if finished is not None:
+            found.finished.append(_in_short(cell, _relabelled(cell, finished, store)))
             continue
         found.cells.append(cell)
         if record is not None and not is_finished(record):
-            found.retries[cell.id] = record.outcome.retries + 1
+            found.before[cell.id] = before_next(record)
     return found
+
+
+def finished_record(cell: Cell, record: Record | None) -> Record | None:
+    """That record of the cell, if the cell is not to run again."""
+    return record if record is not None and is_finished(record) and not _now_supported(cell, record) else None
+
+
+def superseded(store: RecordStore, planned: Sequence[Cell]) -> list[Path]:
+    """The records of cells that the plan does not have."""
+    ids = {cell.id for cell in planned}
+    return [path for path in sorted(store.folder.glob("*.json")) if path.stem not in ids]
 
 
 def set_aside(store: RecordStore, planned: Sequence[Cell]) -> list[str]:
@@ -81,7 +107,7 @@ def set_aside(store: RecordStore, planned: Sequence[Cell]) -> list[str]:
     """
     aside = store.folder.parent / SUPERSEDED
     ids = {cell.id for cell in planned}
-    gone = [path for path in sorted(store.folder.glob("*.json")) if path.stem not in ids]
+    gone = superseded(store, planned)
     try:
         for path in gone:
             aside.mkdir(exist_ok=True)
@@ -102,6 +128,11 @@ def _now_supported(cell: Cell, record: Record) -> bool:
     """The plan refused it then (before any phase) and does not now: a package was installed meanwhile."""
     refused = record.outcome.status == "unsupported" and record.outcome.phase is None
     return refused and cell.unsupported is None
+
+
+def _in_short(cell: Cell, record: Record) -> Finished:
+    seconds = (record.finished - record.started).total_seconds()
+    return Finished(cell, record.outcome.status, seconds, record if awaits_fit(record) else None)
 
 
 def _relabelled(cell: Cell, record: Record, store: RecordStore) -> Record:

@@ -4,56 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from harness.errors import StorageError
-from harness.measure.environment import environment, machine
 from harness.records.parts import Status
 from harness.records.schema import Environment, Record
 from harness.records.store import RecordStore
 from harness.runs.assemble import record_of, unsupported_record
+from harness.runs.attempts import Attempts
 from harness.runs.cache import quantized_weights_folder
-from harness.runs.directory import Contents, RunFacts, choose, make_folder, opened, outdated
+from harness.runs.directory import make_folder, opened
 from harness.runs.events import Event
 from harness.runs.executors.base import EXECUTORS, Execution, Executor, Work
 from harness.runs.fit import FitSearches
-from harness.runs.resume import remaining, select, set_aside
+from harness.runs.prepare import RunOptions, prepare
+from harness.runs.resume import Finished, remaining, set_aside
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
-from harness.suite.exclude import place
 from harness.suite.identity import IDENTITY_VERSION, is_current
-from harness.suite.load import resolved_yaml
-from harness.suite.plan import make_plan
+from harness.suite.retries import Retries
 from harness.suite.schema import Suite
 
 # Out of memory, divergence and an impossible combination are what a suite is there to find out; these are not.
 FAILURES: frozenset[Status] = frozenset({"failed", "timeout"})
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line says of a run. out: None for results/<suite>/<timestamp> or the newest unfinished one.
-
-    own_weights: quantized weights are made anew in the run directory, none is taken from the user's cache or left there.
-    searches: what fits is searched where the suite asks for it (`measure.fit`).
-    """
-
-    out: Path | None = None
-    only: Sequence[str] = ()
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    executor: str = "local"
-    jobs: int = 1
-    fresh: bool = False
-    results: Path = Path("results")
-    own_weights: bool = False
-    searches: bool = True
-
-
 @dataclass
 class RunSummary:
-    """What became of the selected cells. reused: records of an earlier run. interrupted: stopped before its end."""
+    """What became of the selected cells. reused: records of an earlier run. interrupted: stopped before its end, by a person
+    or by max_failures."""
 
     run: Path
     selected: int
@@ -79,7 +60,7 @@ class RunSummary:
 class Display(Protocol):
     """Who shows a person how the run gets on."""
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         """These cells will run now; those were finished before."""
 
     def cell_started(self, cell: Cell) -> None:
@@ -91,6 +72,9 @@ class Display(Protocol):
     def cell_recorded(self, cell: Cell, record: Record) -> None:
         """Its record was written."""
 
+    def cell_again(self, cell: Cell, record: Record, reason: str) -> None:
+        """Its record was written and is not the last: the cell will run once more, and why."""
+
     def note(self, text: str) -> None:
         """Something that the person should know."""
 
@@ -101,51 +85,52 @@ def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary
     Ctrl-C or SIGTERM ends it early: records that were written stay, the cells in progress are forgotten. Raises
     what plan, directory and disk raise (SuiteError, NotARun, RunInUse, StorageError, ...) before or between cells.
     """
-    target = machine(options.device)
     executor = EXECUTORS.get(options.executor)()
-    plan = make_plan(suite, target)
-    selected = select(plan.cells, options.only)
-    device: Literal["cpu", "cuda"] = "cuda" if target.device == "cuda" else "cpu"
-    facts = RunFacts(suite=suite.name, profile=suite.profile, device=device, planned={cell.id: place(cell.labels) for cell in plan.cells})
-    contents = Contents(facts, resolved_yaml(suite), environment(device))
-    run = choose(facts, options.out, options.results, options.fresh)
-    left_behind = outdated(facts, options.results) if options.out is None and not options.fresh else None
+    ready = prepare(suite, options)
     stop = Stop()
     try:
-        with stop.on_signals(), opened(run, contents) as store:
-            for problem in plan.problems:
+        with stop.on_signals(), opened(ready.run, ready.contents) as store:
+            for problem in ready.plan.problems:
                 display.note(str(problem))
-            _announce_outdated(left_behind, display)
-            _announce_superseded(set_aside(store, plan.cells), display)
+            _announce_outdated(ready.left_behind, display)
+            _announce_superseded(set_aside(store, ready.plan.cells), display)
             if options.own_weights:
-                make_folder(quantized_weights_folder(run / "shared"))
-            recorder = Recorder(run, store, contents.environment, display, options.jobs, len(selected), options.searches)
-            recorder.go_on(selected, options.fresh, executor, stop)
+                make_folder(quantized_weights_folder(ready.run / "shared"))
+            recorder = Recorder(
+                ready.run, store, ready.contents.environment, display, options.jobs, len(ready.selected),
+                options.searches, suite.retries, options.max_failures,
+            )  # fmt: skip
+            recorder.go_on(ready.selected, options.fresh, executor, stop)
             return recorder.summary
     finally:
         stop.close()
 
 
 class Recorder:
-    """Turns what the executor reports into records, and counts them."""
+    """Turns what the executor reports into records, counts them, and has cells tried again."""
 
     def __init__(
-        self, run: Path, store: RecordStore, where: Environment, display: Display, jobs: int, selected: int, searches: bool = True
-    ) -> None:
+        self, run: Path, store: RecordStore, where: Environment, display: Display, jobs: int, selected: int,
+        searches: bool = True, retries: Retries | None = None, max_failures: int | None = None,
+    ) -> None:  # fmt: skip
         self.store, self.where, self.display, self.jobs = store, where, display, jobs
         self.summary = RunSummary(run, selected)
-        self.retries: dict[str, int] = {}
+        self.attempts = Attempts(retries or Retries())
         self.fits = FitSearches(run, store, where, display.note, wanted=searches)
+        self._max_failures, self._failed = max_failures, set[str]()
+        self._again: list[Cell] = []
+        self._stop: Stop | None = None
 
     def go_on(self, selected: Sequence[Cell], fresh: bool, executor: Executor, stop: Stop) -> None:
-        """Runs what is left of the selected cells, and then of the searches for what fits."""
+        """Runs what is left of the selected cells, again those that shall be tried again, and then the searches for what fits."""
+        self._stop = stop
         left = remaining(selected, self.store, fresh)
-        cells = {cell.id: cell for cell in selected}
-        for record in left.finished:
-            self.fits.add(cells[record.cell.id], record)
-        self.retries = left.retries
+        for one in left.finished:
+            if one.waiting is not None:
+                self.fits.add(one.cell, one.waiting)
+        self.attempts.before = left.before
         self.summary.reused = len(left.finished)
-        self.summary.statuses.update(record.outcome.status for record in left.finished)
+        self.summary.statuses.update(one.status for one in left.finished)
         self.display.begin(self.summary.run, left.cells, left.finished, self.jobs)
         for cell in left.cells:
             if cell.unsupported is not None:
@@ -153,12 +138,13 @@ class Recorder:
         runnable = [cell for cell in left.cells if cell.unsupported is None]
         self._execute(Work(runnable, self.summary.run, self.where.device, self.jobs), executor, stop)
         waiting = sum(self.summary.statuses.values()) < self.summary.selected or bool(self.fits.waiting)
-        self.summary.interrupted = stop.times > 0 and waiting
+        self.summary.interrupted = stop.starts_no_more and waiting
 
     def _execute(self, work: Work, executor: Executor, stop: Stop) -> None:
         try:
-            if work.cells:
+            while work.cells and not stop.starts_no_more:
                 executor.run(work, self, stop)
+                work, self._again = replace(work, cells=self._again), []
             self.fits.make(executor, stop)
         except StorageError as error:
             kept = f"{sum(self.summary.statuses.values())} records are kept in {work.run}"
@@ -180,8 +166,27 @@ class Recorder:
         """Writes the cell's record; raises StorageError."""
         if self.jobs > 1:
             execution.notes.append(f"up to {self.jobs} cells ran at once on this machine: times and device-wide readings are shared")
-        record = record_of(execution, self.where, self.retries.get(execution.cell.id, 0))
-        self._write(execution.cell, record)
+        cell = execution.cell
+        record = record_of(execution, self.where, self.attempts.of(cell.id))
+        reason = self.attempts.once_more(record) if self._goes_on_after(record) else None
+        if reason is None:
+            self._write(cell, record)
+            return
+        self.store.write(record)  # whatever becomes of the next attempt
+        self._again.append(cell)
+        self.display.cell_again(cell, record, reason)
+
+    def _goes_on_after(self, record: Record) -> bool:
+        """Whether further cells may be started; not once as many cells stand as failed as may."""
+        assert self._stop is not None, "go_on comes first"
+        if record.outcome.status not in FAILURES:
+            self._failed.discard(record.cell.id)  # it was tried again
+        else:
+            self._failed.add(record.cell.id)
+        if self._max_failures is not None and len(self._failed) >= self._max_failures and not self._stop.starts_no_more:
+            self._stop.start_no_more()
+            self.display.note(f"no further cell is started: {len(self._failed)} failed or took too long (--max-failures {self._max_failures})")
+        return not self._stop.starts_no_more
 
     def _write(self, cell: Cell, record: Record) -> None:
         self.store.write(record)

@@ -1,4 +1,4 @@
-"""Stopping a run: Ctrl-C or SIGTERM once, and the cells in progress are ended; twice, and they are killed."""
+"""Stopping a run: Ctrl-C or SIGTERM once, and the cells in progress are ended; twice, and they are killed. Or it starts no more."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.times = 0
+        self._enough = False
         self._readable, self._writable = os.pipe()
         os.set_blocking(self._readable, False)
         os.set_blocking(self._writable, False)
@@ -29,6 +30,15 @@ class Stop:
         self.times += 1
         with suppress(BlockingIOError):  # full of requests that nobody has seen yet: one more says nothing new
             os.write(self._writable, b"!")
+
+    def start_no_more(self) -> None:
+        """Has the cells in progress come to their end, and no further one started."""
+        self._enough = True
+
+    @property
+    def starts_no_more(self) -> bool:
+        """Whether no further cell is to be started, whatever becomes of those in progress."""
+        return self._enough or self.times > 0
 
     def fileno(self) -> int:
         """Readable from a request on until `seen`."""

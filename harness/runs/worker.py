@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import multiprocessing
 import os
 import pickle
 import resource
@@ -53,6 +54,8 @@ def work(order: Order, events: Connection, watched: Connection) -> None:
     watched: becomes readable when the sampler has seen this process and the device as they were before.
     """
     join_the_run(order)
+    # the fork server's own method is handed down: a data loader's workers would wait for a second server and its imports
+    multiprocessing.set_start_method("fork", force=True)
     faulthandler.enable(all_threads=True)
     # a cell that is ended for taking too long leaves in its log where it was
     faulthandler.register(signal.SIGTERM, all_threads=True, chain=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.fields import Config
 from harness.methods.base import Method
 from harness.methods.budget import Chosen
 from harness.models.base import ModelConfig
@@ -28,6 +29,7 @@ class CellConfig:
     measure: MeasureSettings
     limits: LimitSettings
     evaluations: Evaluations = OWN
+    deterministic: bool = False
 
     @property
     def evaluated(self) -> list[tuple[str | None, Task]]:
@@ -36,7 +38,8 @@ class CellConfig:
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as the record keeps them."""
-        return {name: getattr(self, name).model_dump(mode="json") for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value.model_dump(mode="json") if isinstance(value, Config) else value for name, value in values.items()}
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Cross:
             self._settings[key] = self._merged(model, method.entry, task.entry, point)
         suite, facts = self._suite, self._checked.facts[model_at]
         asked, evaluations, unasked = self._support.adapted(method.config, task.config, task.entry.evaluations)
-        config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits, evaluations)
+        config = CellConfig(model.config, scheme.config, method.config, asked, self._settings[key], suite.measure, suite.limits, evaluations, suite.deterministic)
         reason = self._support.reason(facts, scheme.config, method.config, asked, evaluations) or unasked or formless(config) or unchoosable(config)
         chosen, unreachable = self._sizes.fit(model.config, facts, scheme.config, method.config, asked) if reason is None else (None, None)
         reason = reason or unreachable or untimeable(config, facts, chosen)

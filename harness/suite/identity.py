@@ -86,7 +86,7 @@ def cell_id(config: CellConfig, seed: int, identities: Identities) -> str:
     parts = {name: identities.text(getattr(config, name)) for name in ("model", "scheme", "method", "task", "measure", "limits")}
     if config.evaluations != OWN:  # came later: cells that evaluate their own task keep their ids
         parts["evaluations"] = identities.text(config.evaluations)
-    return _digest("c", parts | {"train": train, "seed": str(seed)})
+    return _digest("c", parts | _determinism(config) | {"train": train, "seed": str(seed)})
 
 
 def untuned_id(config: CellConfig, evaluated: Task, seed: int | None, identities: Identities) -> str:
@@ -95,7 +95,12 @@ def untuned_id(config: CellConfig, evaluated: Task, seed: int | None, identities
     A model that is quantized after tuning is not quantized yet: it shares the evaluation with cells that do not quantize.
     """
     parts = {name: identities.text(part) for name, part in (("model", config.model), ("scheme", config.scheme.while_tuning), ("task", evaluated))}
-    return _digest("u", parts | {"train": identities.evaluation_text(config.train), "seed": str(seed)})
+    return _digest("u", parts | _determinism(config) | {"train": identities.evaluation_text(config.train), "seed": str(seed)})
+
+
+def _determinism(config: CellConfig) -> dict[str, str]:
+    """Other algorithms, other roundings; it came later, so cells without it keep their ids."""
+    return {"deterministic": canonical(True)} if config.deterministic else {}
 
 
 def is_current(id_: str) -> bool:

@@ -25,6 +25,7 @@ from harness.suite.evaluations import OWN, Evaluations
 from harness.suite.gate import Gate
 from harness.suite.ids import Name
 from harness.suite.nodes import KeyPath, MappingNode, problem
+from harness.suite.retries import Retries
 from harness.suite.section import Section
 from harness.suite.settings import LimitSettings, MeasureSettings, TrainSettings
 from harness.tasks.base import Task
@@ -146,9 +147,13 @@ class Sections(Section):
     description: str | None = Field(default=None, description="what the comparison is about, shown under the title")
     references: list[str] = Field(default_factory=list, description="published numbers: names of suites/references/<name>.yaml, or paths of such files (*.yaml) relative to this one")
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default_factory=lambda: [0], min_length=1, description="one cell per seed")
+    deterministic: bool = Field(
+        default=False, description="every run of a cell on this machine gives the same bits: torch's deterministic algorithms only; an operation without one makes the cell unsupported"
+    )
     train: TrainSettings = Field(default_factory=TrainSettings)
     measure: MeasureSettings = Field(default_factory=MeasureSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    retries: Retries = Field(default_factory=Retries, description="how often a cell without a result is tried again in one run, by its outcome")
     exclude: list[dict[str, Pattern]] = Field(
         default_factory=list, max_length=1000, description="cells to leave out: axis -> glob on ids, or a list of which any may match; all keys must match"
     )

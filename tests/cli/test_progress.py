@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.cli.progress import Lines, LiveTable, Pace, display_on
+from harness.cli.pace import Pace, group_of
+from harness.cli.progress import Lines, LiveTable, display_on
 from harness.methods.base import METHODS
 from harness.models.base import ModelConfig
 from harness.quantization.base import SCHEMES
@@ -115,15 +116,33 @@ def test_a_failure_stays_on_the_screen(console: Console) -> None:
 
 def test_pace_is_the_median_of_cells_alike_and_unknown_without_any() -> None:
     pace = Pace()
-    assert pace.left({}, [cell(0)], jobs=1) is None
-    for seconds in (10, 20, 900):
-        pace.add(record(cell(0, "rte"), seconds))
-    pace.add(record(cell(1, "sst2"), 100))
-    pace.add(record(cell(2, "cola"), 5000, "failed"))
-    assert pace.cell_seconds(cell(5, "rte")) == pytest.approx(20)
-    assert pace.cell_seconds(cell(5, "sst2")) == pytest.approx(100)
-    assert pace.cell_seconds(cell(5, "cola")) == pytest.approx(60), "of all that went through"
-    assert pace.left({"c5": (cell(5, "sst2"), 30.0)}, [cell(6, "rte")], jobs=2) == pytest.approx((70 + 20) / 2)
+    rte, sst2, cola = (group_of(cell(5, task)) for task in ("rte", "sst2", "cola"))
+    assert pace.left({}, {rte: 1}, jobs=1) is None
+    for seconds in (10, 900, 20):
+        pace.add(rte, "ok", seconds)
+    pace.add(sst2, "ok", 100)
+    pace.add(cola, "failed", 5000)
+    assert pace.seconds(rte) == pytest.approx(20)
+    assert pace.seconds(sst2) == pytest.approx(100)
+    assert pace.seconds(cola) == pytest.approx(60), "of all that went through"
+    assert pace.left({"c5": (sst2, 30.0)}, {rte: 3, cola: 0}, jobs=2) == pytest.approx((70 + 3 * 20) / 2)
+
+
+def test_a_cell_that_is_tried_again_waits_again_and_counts_once(console: Console) -> None:
+    table = LiveTable(console)
+    cells = [cell(0), cell(1)]
+    table.begin(RUN, cells, [], jobs=1)
+    table.cell_started(cells[0])
+    table.cell_again(cells[0], record(cells[0], status="failed", message="no answer"), "tried again because it ended as failed (retries.failed: 1 of 1)")
+    text = shown(table)
+    assert "0 of 2 cells" in text
+    assert text.count("waiting") == 2
+    assert "failed: no answer (10.0 s): tried again because" in console.file.getvalue()  # type: ignore[attr-defined]
+    table.cell_started(cells[0])
+    table.cell_recorded(cells[0], record(cells[0], 100))
+    text = shown(table)
+    assert "1 of 2 cells" in text
+    assert "about 1:40 left" in text
 
 
 def test_the_display_suits_the_console() -> None:

@@ -22,6 +22,7 @@ from harness.records.schema import Record
 from harness.records.store import RecordStore
 from harness.runs.directory import RUN, RunFacts
 from harness.runs.noise import choose_run, run_repeats
+from harness.runs.resume import Finished
 from harness.runs.run import RunOptions
 from harness.suite.cell import Cell
 from harness.suite.load import load_suite
@@ -58,7 +59,7 @@ class Watching:
     def shown(self) -> Iterator[Watching]:
         yield self
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         self.run = run
 
     def cell_started(self, cell: Cell) -> None:
@@ -71,6 +72,9 @@ class Watching:
         self.ran.append((self.run.name, cell.labels.quantization))
         if len(self.ran) == self.stop_after:
             os.kill(os.getpid(), signal.SIGINT)
+
+    def cell_again(self, cell: Cell, record: Record, reason: str) -> None:
+        pass
 
     def note(self, text: str) -> None:
         pass

@@ -42,15 +42,16 @@ def test_a_result_is_not_found_again(store: RecordStore, cell: Any, status: str)
     store.write(record(cell, status, phase="load"))
     left = remaining([cell], store, fresh=False)
     assert left.cells == []
-    assert [found.outcome.status for found in left.finished] == [status]
+    assert [found.status for found in left.finished] == [status]
 
 
 @pytest.mark.parametrize("status", ["failed", "timeout"])
 def test_a_failure_is_tried_again_and_counted(store: RecordStore, cell: Any, status: str) -> None:
-    store.write(record(cell, status, retries=1))
+    store.write(record(cell, status, retries=1, phase="train", message="no more"))
     left = remaining([cell], store, fresh=False)
     assert left.cells == [cell]
-    assert left.retries == {cell.id: 2}
+    assert left.before[cell.id].retries == 2
+    assert [(each.status, each.phase, each.message) for each in left.before[cell.id].earlier] == [(status, "train", "no more")]
 
 
 def test_a_damaged_record_is_none(store: RecordStore, cell: Any) -> None:
@@ -61,7 +62,7 @@ def test_a_damaged_record_is_none(store: RecordStore, cell: Any) -> None:
 def test_fresh_runs_all_again(store: RecordStore, cell: Any) -> None:
     store.write(record(cell, "failed", retries=4))
     left = remaining([cell], store, fresh=True)
-    assert (left.cells, left.retries) == ([cell], {})
+    assert (left.cells, left.before) == ([cell], {})
 
 
 def test_what_the_plan_refused_runs_once_it_is_supported(store: RecordStore, cell: Any) -> None:

@@ -46,6 +46,8 @@ def test_ids_are_the_ones_of_yesterday(ids: Callable[..., list[str]]) -> None:
         ("measure: {sample_ms: 50}", {}),
         ("train: {logging_steps: 3}", {}),
         ("train: {learning_rate: 5e-5}", {}),
+        ("deterministic: false", {}),
+        ("retries: {failed: 2}", {}),
         ("report: {tables: [{rows: [method], metric: perplexity}]}", {}),
         ("", {"name": "other"}),
         ("", {"methods": "[{lora_alpha: 16.0, r: 8, method: lora, id: renamed}]"}),

@@ -79,8 +79,8 @@ class Executor(ABC):
         """Runs every cell and tells the watcher; returns when all have ended.
 
         When `stop` is asked once, no further cell is started and those in progress are ended without being
-        reported as ended; asked twice, they are killed at once. No process of a cell is left when this returns
-        or raises.
+        reported as ended; asked twice, they are killed at once. When `stop.starts_no_more` without having been asked, those
+        in progress come to their end. No process of a cell is left when this returns or raises.
         """
 
 

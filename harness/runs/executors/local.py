@@ -41,7 +41,7 @@ class _Queue:
 
     def run(self) -> None:
         """Until all are through or the run is stopped."""
-        while self.running or (self.waiting and not self.stop.times):
+        while self.running or (self.waiting and not self.stop.starts_no_more):
             self._start()
             self._wait()
             self._advance()
@@ -54,7 +54,7 @@ class _Queue:
         self.orphans.close()
 
     def _start(self) -> None:
-        while self.waiting and len(self.running) < self.work.jobs and not self.stop.times:
+        while self.waiting and len(self.running) < self.work.jobs and not self.stop.starts_no_more:
             if not forkserver.alive(self.server):
                 self.server = forkserver.start(self.stop)
                 self.orphans.keep(self.server)

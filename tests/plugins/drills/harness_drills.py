@@ -28,7 +28,7 @@ from harness.tasks.base import Head, Task, TaskContext
 
 Fault = Literal[
     "nothing", "segfault", "kill", "exit", "exit-silently", "abort", "petabyte", "memory-error", "cuda-oom", "error", "ansi",
-    "unsupported", "diverged", "sleep", "stubborn", "shout", "grandchild", "daemon", "loader", "recursion", "disk-full", "hog", "tell",
+    "unsupported", "diverged", "sleep", "stubborn", "shout", "grandchild", "daemon", "loader", "recursion", "disk-full", "hog", "tell", "undetermined", "second-time", "third-time",
 ]  # fmt: skip
 
 
@@ -36,7 +36,7 @@ class Drill(Method):
     """Does `fault` when it is attached."""
 
     fault: Fault = identity("nothing", description="what happens")
-    traces: str | None = runtime(None, description="folder where a grandchild leaves its pid")
+    traces: str | None = runtime(None, description="folder where a grandchild leaves its pid, and attempts a line each")
 
     tunes: ClassVar[bool] = False
 
@@ -69,6 +69,26 @@ class Drill(Method):
         import torch
 
         torch.empty(10**15)
+
+    def _undetermined(self) -> None:
+        import torch
+
+        torch.zeros(2).put_(torch.tensor([1]), torch.tensor([1.0]))  # torch knows no deterministic form of it
+
+    def _second_time(self) -> None:
+        self._fail_before(2)
+
+    def _third_time(self) -> None:
+        self._fail_before(3)
+
+    def _fail_before(self, attempt: int) -> None:
+        assert self.traces is not None
+        with open(os.path.join(self.traces, self.fault), "a+") as file:
+            file.write("tried\n")
+            file.seek(0)
+            attempts = len(file.readlines())
+        if attempts < attempt:
+            raise ConnectionError(f"attempt {attempts}: no answer")
 
     def _memory_error(self) -> None:
         raise MemoryError
@@ -123,8 +143,9 @@ class Drill(Method):
         os.waitpid(child, 0)
 
     def _loader(self) -> None:
-        # what a DataLoader with workers does
-        worker = multiprocessing.get_context("fork").Process(target=int)
+        # what a DataLoader with workers does; by any other method its workers import everything again
+        assert multiprocessing.get_start_method() == "fork"
+        worker = multiprocessing.Process(target=int)
         worker.start()
         worker.join()
         assert worker.exitcode == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.records.schema import Record
 from harness.runs.events import Event
+from harness.runs.resume import Finished
 from harness.suite.cell import Cell
 
 
@@ -17,8 +18,9 @@ class Silent:
         self.notes: list[str] = []
         self.recorded: dict[str, Record] = {}
         self.to_run: list[str] = []
+        self.again: list[tuple[str, str]] = []
 
-    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Record], jobs: int) -> None:
+    def begin(self, run: Path, cells: Sequence[Cell], finished: Sequence[Finished], jobs: int) -> None:
         self.to_run = [cell.id for cell in cells]
 
     def cell_started(self, cell: Cell) -> None:
@@ -29,6 +31,9 @@ class Silent:
 
     def cell_recorded(self, cell: Cell, record: Record) -> None:
         self.recorded[cell.id] = record
+
+    def cell_again(self, cell: Cell, record: Record, reason: str) -> None:
+        self.again.append((cell.id, reason))
 
     def note(self, text: str) -> None:
         self.notes.append(text)
