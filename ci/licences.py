@@ -3,7 +3,7 @@
     python ci/licences.py
 
 Nothing is interpreted: the licence is the metadata's License-Expression, else its licence classifiers, else the first line of its
-License field. A package that is not installed here keeps the line that it had.
+License field. A package that is not installed here keeps the line that it had for its version.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def row(name: str, pinned: str, before: dict[str, str]) -> str:
     try:
         said = licence(name)
     except PackageNotFoundError:
-        return before.get(name, f"| {name} | {pinned} | not installed where this was made | {direct().get(name, '')} |")
+        kept = before.get(name, "")
+        return kept if f"| {pinned} |" in kept else f"| {name} | {pinned} | not installed where this was made | {direct().get(name, '')} |"
     return f"| {name} | {version(name).split('+')[0]} | {said.replace('|', '/')} | {direct().get(name, '')} |"
 
 

@@ -1,10 +1,10 @@
 """Writes constraints.lock: every pin of constraints.txt with the hashes of the files that pip takes, so that nothing else can be installed.
 
-    python ci/lock.py [--python 3.12]... [--check]
+    python ci/lock.py [--all] [--python 3.12]... [--check]
 
-Asks pip, in the manner of an installation that installs nothing, which file it would take of each pinned version for this Python, and
-for the wheels of others (`--python`). Hashes that constraints.lock has already of the same version are kept, so that the files of other
-platforms can be added on these. `--check` writes nothing and compares names and versions alone: exit code 1 where they differ.
+Asks pip, in the manner of an installation that installs nothing, which file it would take of each pin that has no hash yet; with `--all`
+of every pin, as is due on another platform, and with `--python` which wheels for another Python. Hashes that constraints.lock has of the same
+version are kept. `--check` writes nothing and compares names and versions alone: exit code 1 where they differ.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def main() -> None:
     """Writes the lock, or says what it lacks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", action="append", default=[], help="lock the wheels of this Python too, as 3.12; may be repeated")
+    parser.add_argument("--all", action="store_true", help="ask for every pin, not only for those without a hash")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where the lock is not of these pins")
     arguments = parser.parse_args()
     pinned = pins(PINS.read_text(encoding="utf-8"))
@@ -80,9 +81,10 @@ def main() -> None:
         print("\n".join(f"{name}=={version}: constraints.txt and constraints.lock differ, or it has no hash" for name, version in sorted(differ)))
         sys.exit(int(bool(differ)))
     found: Hashes = {pin: list(known.get(pin, [])) for pin in pinned}
-    for python in [None, *arguments.python]:
-        for pin, hashes in asked(pinned, python).items():
-            found[pin] = sorted({*found.get(pin, []), *hashes})
+    here = [pin for pin in pinned if arguments.all or not found[pin]]
+    for python, wanted in [(None, here), *((python, pinned) for python in arguments.python)]:
+        for pin, hashes in asked(wanted, python).items() if wanted else ():
+            found[pin] = sorted({*found[pin], *hashes})
     LOCK.write_text(render(pinned, found), encoding="utf-8")
     print(f"{LOCK}: {len(pinned)} pins")
 

@@ -38,6 +38,7 @@ def test_an_operation_without_a_deterministic_form_makes_only_deterministic_cell
     assert any(note.startswith("deterministic: torch's deterministic algorithms on ") for note in fine.result.notes)
 
 
+@pytest.mark.slow
 def test_cuda_is_told_before_it_starts_and_every_generator_is_seeded() -> None:
     """In a process of its own: the settings hold for all that follows in it."""
     told = subprocess.run(
