@@ -38,8 +38,9 @@ class CellConfig:
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as the record keeps them."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: value.model_dump(mode="json") if isinstance(value, Config) else value for name, value in values.items()}
+        parts = {name: part for name in self.__dataclass_fields__ if isinstance(part := getattr(self, name), Config)}
+        values = {name: part.model_dump(mode="json") for name, part in parts.items()}
+        return values | {"determinism": {"deterministic": self.deterministic}}
 
 
 @dataclass(frozen=True)
