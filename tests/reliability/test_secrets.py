@@ -129,6 +129,8 @@ def test_a_secret_is_taken_out_in_every_form_and_the_rest_stays() -> None:
     assert json.loads(clean) == {"a": REDACTED, "b": 40, "path": os.environ["HF_HOME"], "url": f"https://hub/?t={REDACTED}"}
     assert redacted(IN_A_FILE) == REDACTED == redacted(IN_A_FILE[::-1])
     assert redacted("git clone https://x-access-token:ghx_1@github.com/a/b and see https://example.org/@me") == f"git clone https://{REDACTED}@github.com/a/b and see https://example.org/@me"
+    for token in ("ghp_" + "a1" * 18, "github_pat_" + "b2" * 20, "glpat-" + "c3" * 10, "AKIA" + "D4" * 8, "xoxb-" + "5" * 12, "sk-" + "e6" * 20, "hf_" + "f7" * 17):
+        assert redacted(f"a {token}, b") == f"a {REDACTED}, b"
     assert redacted(b"\xff" + IN_A_FILE.encode()) == b"\xff" + REDACTED.encode()
 
 
