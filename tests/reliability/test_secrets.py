@@ -141,11 +141,12 @@ def test_words_numbers_and_places_are_no_secrets(name: str, value: str, monkeypa
 
 
 @pytest.mark.usefixtures("planted")
-def test_a_log_is_cleaned_line_by_line_and_goes_where_it_cannot_be(tmp_path: Path) -> None:
+def test_a_log_is_cleaned_line_by_line_and_goes_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.runs.log.BLOCK_BYTES", 2**12)
     log = tmp_path / LOG
     log.write_text("nothing here\n")
     assert redact_log(tmp_path) is None
-    log.write_bytes(b"\xfe before\n" + b"x" * 2**24 + IN_A_FILE.encode() + b"\nafter")
+    log.write_bytes(b"\xfe before\n" + b"x" * 2**13 + IN_A_FILE.encode() + b"\nafter")
     assert redact_log(tmp_path) == f"a secret was in {LOG} and is {REDACTED} there"
     assert log.read_bytes().endswith(b"x" + REDACTED.encode() + b"\nafter")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [LOG]
