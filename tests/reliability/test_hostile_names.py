@@ -97,19 +97,20 @@ def unseen(text: str) -> list[str]:
     return [each for each in text if (unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") and each not in "\n\t") or each in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"]
 
 
-@pytest.fixture(params=HOSTILE)
-def name(request: pytest.FixtureRequest) -> str:
-    return HOSTILE[str(request.param)]
+SOME = tuple(HOSTILE[kind] for kind in ("newline", "html", "markdown", "formula"))
 
 
-def test_every_file_of_a_report_shows_all_of_the_names_as_text(tmp_path: Path, ledger: Callable[..., None]) -> None:
-    written = _report(tmp_path, *HOSTILE.values())
-    ledger(area="hostile input", check="names that would be run, followed or obeyed, in every field of a record: report.md, .html, .json, CSV, LaTeX", tried=len(HOSTILE), survived=len(HOSTILE), note=f"{written} files")
+@pytest.fixture(params=[pytest.param(SOME, id="some"), pytest.param(tuple(HOSTILE.values()), id="all at once", marks=pytest.mark.slow), *(pytest.param((text,), id=kind, marks=pytest.mark.slow) for kind, text in HOSTILE.items())])
+def names(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Some of the names, and, where there is time, all of them, and each alone: then a failure says which it was."""
+    given: tuple[str, ...] = request.param
+    return given
 
 
-@pytest.mark.slow
-def test_every_file_of_a_report_shows_the_name_as_text(name: str, tmp_path: Path) -> None:
-    _report(tmp_path, name)
+def test_every_file_of_a_report_shows_the_names_as_text(names: tuple[str, ...], tmp_path: Path, ledger: Callable[..., None]) -> None:
+    written = _report(tmp_path, *names)
+    if len(names) == len(HOSTILE):
+        ledger(area="hostile input", check="names that would be run, followed or obeyed, in every field of a record: report.md, .html, .json, CSV, LaTeX", tried=len(names), survived=len(names), note=f"{written} files")
 
 
 def _report(folder: Path, *names: str) -> int:
@@ -179,8 +180,8 @@ def _check_latex(text: str) -> None:
         assert "~" not in line
 
 
-def test_names_in_a_comparison_forge_no_annotation_and_no_test_case(name: str, tmp_path: Path) -> None:
-    found = _comparison(tmp_path, name)
+def test_names_in_a_comparison_forge_no_annotation_and_no_test_case(names: tuple[str, ...], tmp_path: Path) -> None:
+    found = _comparison(tmp_path, *names)
     assert found.verdict == "regression", "there is something to tell"
     page = ElementTree.fromstring(gate_junit(found))
     assert {element.tag for element in page.iter()} <= {"testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out"}
@@ -192,10 +193,12 @@ def test_names_in_a_comparison_forge_no_annotation_and_no_test_case(name: str, t
         assert not unseen(text), unseen(text)
 
 
-def _comparison(folder: Path, name: str) -> Comparison:
+def _comparison(folder: Path, *names: str) -> Comparison:
     """Of a run with one in which every cell fails, and says so in those words."""
-    before = [each for each in hostile_cells(name, 1) if each.outcome.status == "ok"]
-    now = [each.model_copy(update={"outcome": each.outcome.model_copy(update={"status": "failed", "phase": "train", "message": name}), "metrics": []}) for each in before]
+    before = [each for name in names for each in hostile_cells(name, 1) if each.outcome.status == "ok"]
+    now = [
+        each.model_copy(update={"outcome": each.outcome.model_copy(update={"status": "failed", "phase": "train", "message": each.cell.model}), "metrics": []}) for each in before
+    ]
     left, right = (plan(write_run(folder / side, records), [each.cell.id for each in records]) for side, records in (("a", before), ("b", now)))
     return compare_paths(str(left), right, None, ())
 
@@ -210,9 +213,9 @@ COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {
 }  # fmt: skip
 
 
-def test_no_command_prints_what_a_terminal_obeys_or_writes_elsewhere(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_command_prints_what_a_terminal_obeys_or_writes_elsewhere(names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run = write_hostile_run(tmp_path / "run", name)
+    run = write_hostile_run(tmp_path / "run", *names)
     id_ = next(path.stem for path in sorted((run / "records").glob("*.json")) if '"ok"' in path.read_text())
     for command, arguments in COMMANDS.items():
         done = CliRunner().invoke(app, arguments(run, id_))
@@ -224,20 +227,21 @@ def test_no_command_prints_what_a_terminal_obeys_or_writes_elsewhere(name: str, 
 
 
 @pytest.mark.parametrize("place", ["name", "model id", "method id", "task id", "claim id", "profile"])
-def test_a_suite_takes_no_such_name(name: str, place: str, tmp_path: Path) -> None:
-    suite: dict[str, Any] = {"name": "s", "models": [{"id": "m", "source": "hub:a/b"}], "methods": [{"id": "l", "method": "lora"}], "tasks": [{"id": "t", "task": "glue/rte"}]}
-    suite["claims"] = [{"id": "c", "source": "s", "left": {"metric": "accuracy"}, "relation": ">", "right": 1}]
-    where = {"name": (suite, "name"), "model id": (suite["models"][0], "id"), "method id": (suite["methods"][0], "id"), "task id": (suite["tasks"][0], "id"), "claim id": (suite["claims"][0], "id")}
-    if place == "profile":
-        suite["profiles"] = {name: {"seeds": [1]}}
-    else:
-        mapping, key = where[place]
-        mapping[key] = name
-    file = tmp_path / "s.yaml"
-    file.write_text(json.dumps(suite), encoding="utf-8")
-    with pytest.raises(SuiteError) as refused:
-        load_suite(file)
-    assert not unseen(str(refused.value))
+def test_a_suite_takes_no_such_name(place: str, tmp_path: Path) -> None:
+    for name in HOSTILE.values():
+        suite: dict[str, Any] = {"name": "s", "models": [{"id": "m", "source": "hub:a/b"}], "methods": [{"id": "l", "method": "lora"}], "tasks": [{"id": "t", "task": "glue/rte"}]}
+        suite["claims"] = [{"id": "c", "source": "s", "left": {"metric": "accuracy"}, "relation": ">", "right": 1}]
+        where = {"name": (suite, "name"), "model id": (suite["models"][0], "id"), "method id": (suite["methods"][0], "id"), "task id": (suite["tasks"][0], "id"), "claim id": (suite["claims"][0], "id")}
+        if place == "profile":
+            suite["profiles"] = {name: {"seeds": [1]}}
+        else:
+            mapping, key = where[place]
+            mapping[key] = name
+        file = tmp_path / "s.yaml"
+        file.write_text(json.dumps(suite), encoding="utf-8")
+        with pytest.raises(SuiteError) as refused:
+            load_suite(file)
+        assert not unseen(str(refused.value)), name
 
 
 @pytest.mark.parametrize("text", ["a\x1b[31m", "a\0", "a\u202eb", "\u2066a", "\x9b1m"])

@@ -129,6 +129,8 @@ def test_a_secret_is_taken_out_in_every_form_and_the_rest_stays() -> None:
     assert json.loads(clean) == {"a": REDACTED, "b": 40, "path": os.environ["HF_HOME"], "url": f"https://hub/?t={REDACTED}"}
     assert redacted(IN_A_FILE) == REDACTED == redacted(IN_A_FILE[::-1])
     assert redacted("git clone https://x-access-token:ghx_1@github.com/a/b and see https://example.org/@me") == f"git clone https://{REDACTED}@github.com/a/b and see https://example.org/@me"
+    for token in ("ghp_" + "a1" * 18, "github_pat_" + "b2" * 20, "glpat-" + "c3" * 10, "AKIA" + "D4" * 8, "xoxb-" + "5" * 12, "sk-" + "e6" * 20, "hf_" + "f7" * 17):
+        assert redacted(f"a {token}, b") == f"a {REDACTED}, b"
     assert redacted(b"\xff" + IN_A_FILE.encode()) == b"\xff" + REDACTED.encode()
 
 
@@ -139,11 +141,12 @@ def test_words_numbers_and_places_are_no_secrets(name: str, value: str, monkeypa
 
 
 @pytest.mark.usefixtures("planted")
-def test_a_log_is_cleaned_line_by_line_and_goes_where_it_cannot_be(tmp_path: Path) -> None:
+def test_a_log_is_cleaned_line_by_line_and_goes_where_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.runs.log.BLOCK_BYTES", 2**12)
     log = tmp_path / LOG
     log.write_text("nothing here\n")
     assert redact_log(tmp_path) is None
-    log.write_bytes(b"\xfe before\n" + b"x" * 2**24 + IN_A_FILE.encode() + b"\nafter")
+    log.write_bytes(b"\xfe before\n" + b"x" * 2**13 + IN_A_FILE.encode() + b"\nafter")
     assert redact_log(tmp_path) == f"a secret was in {LOG} and is {REDACTED} there"
     assert log.read_bytes().endswith(b"x" + REDACTED.encode() + b"\nafter")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [LOG]

@@ -66,7 +66,7 @@ def test_a_typo_names_file_line_column_key_and_the_nearest_name(problems: Proble
     ("extra", "message"),
     [
         ("titel: x", "s.yaml:7:1: titel: unknown key; did you mean title?"),
-        ("xyzzy: x", "s.yaml:7:1: xyzzy: unknown key; known: claims, defaults, description, exclude"),
+        ("xyzzy: x", "s.yaml:7:1: xyzzy: unknown key; known: claims, defaults, description, deterministic, exclude"),
         ("train: {lerning_rate: 1}", "s.yaml:7:9: train.lerning_rate: unknown key: neither a setting of ours"),
         ("train: {max_lenght: 1}", "did you mean max_length?"),
         ("train: {output_dir: x}", "s.yaml:7:9: train.output_dir: decided by the harness: the run directory"),
