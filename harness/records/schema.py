@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from harness.records.measured import BatchLatency, Energy, Latency, Memory, Sizes, Timing, Training
 from harness.records.parts import CheckName, Part, PeakSource, PhaseName, Status, When
@@ -28,7 +28,16 @@ class CellPart(Part):
     task: str
     seed: int
     sweep: dict[str, Any] = Field(default_factory=dict)
-    config: dict[str, dict[str, Any]] = Field(default_factory=dict, description="the resolved configuration: model, scheme, method, task, train, measure")
+    config: dict[str, Any] = Field(default_factory=dict, description="the resolved configuration: model, scheme, method, task, train, measure, deterministic")
+
+    @field_validator("config")
+    @classmethod
+    def _of_sections(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Readers look into every section; `deterministic` alone is none."""
+        for name, value in config.items():
+            if not isinstance(value, bool if name == "deterministic" else dict):
+                raise ValueError(f"{name} holds {value!r:.60}")
+        return config
 
 
 class OutOfMemory(Part):

@@ -101,6 +101,7 @@ def save(life: Life) -> None:
         try:
             life.method.save(life.model, aside)
             if aside.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)  # of a cell that lived in this folder before
                 aside.rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
