@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
@@ -22,10 +23,12 @@ from typing import Any
 import psutil
 
 from harness.errors import HarnessError
+from harness.runs.scratch import temporary_files_in_scratch
 from harness.runs.source_version import source_version
 from harness.runs.stop import Stop
 
 PRELOAD = "harness.runs.preload"
+DYING_SECONDS = 1.0
 
 
 def context() -> ForkServerContext:
@@ -37,11 +40,11 @@ def start(stop: Stop) -> int | None:
     """Starts the fork server, unless it runs, and returns its pid when it can fork: seconds later, as it imports torch.
 
     Returns None, early, when the run is to stop. Raises HarnessError when the server cannot import what cells need, or runs
-    another harness than this process: one that was installed meanwhile.
+    another harness than this process: one that was installed meanwhile; StorageError where it can have no temporary files.
     """
     source_version()  # as this process began, not as it may be when the server has to be started again
     multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOAD])
-    with _blocked_sigint(), _same_imports(), _no_main_module():
+    with _blocked_sigint(), _same_imports(), _no_main_module(), temporary_files_in_scratch():
         ensure_running()
     answer, question = context().Pipe(duplex=False)
     # the first fork waits for the imports; in a thread, so that a Ctrl-C meanwhile is heard
@@ -60,6 +63,14 @@ def alive(server: int | None) -> bool:
         return server is not None and psutil.Process(server).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def is_dying(server: int | None) -> bool:
+    """Whether that process, which has just closed its connection, is gone, or goes within a second."""
+    deadline = time.monotonic() + DYING_SECONDS
+    while alive(server) and time.monotonic() < deadline:
+        time.sleep(DYING_SECONDS / 100)
+    return not alive(server)
 
 
 def fork(target: Callable[..., None], *args: Any, daemon: bool = False) -> ForkServerProcess:
