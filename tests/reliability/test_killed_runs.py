@@ -46,7 +46,9 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_if_nothing_had_been(
     begun, faults = time.monotonic(), {}
     for seed in seeds:
         with Place.made(tmp_path / str(seed)) as place:
-            found = list(wrong(Kill.drawn(seed), place, undisturbed, tmp_path.parent / "kills.jsonl"))
+            told, found = killed_and_repeated(Kill.drawn(seed), place, undisturbed)
+        with (tmp_path.parent / "kills.jsonl").open("a") as log:
+            log.write(json.dumps(told | {"wrong": found}) + "\n")
         if found:
             faults[seed] = found
         else:
@@ -59,28 +61,25 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_as_if_nothing_had_been(
         )  # fmt: skip
 
 
-def wrong(kill: Kill, place: Place, undisturbed: tuple[Place, Pace], log: Path) -> Iterator[str]:
-    """Kills a run in that place, repeats it until it is done, and yields what is not as it should be."""
+def killed_and_repeated(kill: Kill, place: Place, undisturbed: tuple[Place, Pace]) -> tuple[dict[str, Any], list[str]]:
+    """Kills a run in that place and repeats it; returns what happened, and all that is not as it should be."""
     reference, pace = undisturbed
     shutil.copytree(reference.cache / "anatomy", place.cache / "anatomy")  # as on a machine where the suite was planned before
     process = place.start()
     at = kill.strike(process, place, pace)
-    code = process.wait(PATIENCE)
-    ended = time.monotonic()
-    orphans = place.wait_until_alone(ORPHAN_SECONDS)
-    told: dict[str, Any] = {**asdict(kill), "at": at, "code": code, "alone_after": round(time.monotonic() - ended, 2)}
-    yield from (f"left behind: {orphan}" for orphan in orphans)
+    code, ended = process.wait(PATIENCE), time.monotonic()
+    wrong = [f"left behind by the killed run: {orphan}" for orphan in place.wait_until_alone(ORPHAN_SECONDS)]
+    alone_after = time.monotonic() - ended
     before = place.finished()
-    codes = [place.start().wait(PATIENCE)]
-    yield from (f"the repeated command ended with {code}" for code in codes if code != 0)
+    again = place.start().wait(PATIENCE)
     after = place.finished()
-    with log.open("a") as file:
-        file.write(json.dumps(told | {"finished_before": len(before), "finished": len(after)}) + "\n")
-    yield from (f"cell {cell_id} was finished, and was touched" for cell_id in before if after.get(cell_id) != before[cell_id])
-    if len(after) == CELLS:
-        yield from _differences(kill, place, reference)
-    yield from (f"left behind: {orphan}" for orphan in place.wait_until_alone(ORPHAN_SECONDS))
-    yield from (f"{path} is locked" for path in place.held_locks())
+    told = {**asdict(kill), "at": at, "code": code, "alone_after": alone_after, "finished_before": len(before), "again": again, "finished": len(after)}
+    if again != 0 or len(after) != CELLS:
+        wrong.append(f"repeated, the run ended with {again} and {len(after)} finished cells")
+    wrong += [f"cell {cell_id} was finished, and was touched" for cell_id in before if after.get(cell_id) != before[cell_id]]
+    wrong += [f"left behind: {orphan}" for orphan in place.wait_until_alone(ORPHAN_SECONDS)]
+    wrong += [f"{path} is locked" for path in place.held_locks()]
+    return told, [*wrong, *_differences(kill, place, reference)]
 
 
 def _differences(kill: Kill, place: Place, reference: Place) -> Iterator[str]:
