@@ -44,7 +44,7 @@ def start(stop: Stop) -> int | None:
     """
     source_version()  # as this process began, not as it may be when the server has to be started again
     multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOAD])
-    with _blocked_sigint(), _same_imports(), _no_main_module(), temporary_files_in_scratch():
+    with _as_servers_start():
         ensure_running()
     answer, question = context().Pipe(duplex=False)
     # the first fork waits for the imports; in a thread, so that a Ctrl-C meanwhile is heard
@@ -65,6 +65,15 @@ def alive(server: int | None) -> bool:
         return False
 
 
+def server_of(pid: int) -> int | None:
+    """The server that forked that process: another one where multiprocessing has found the last one dead. None: it cannot be told any more."""
+    try:
+        parent = psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        return None
+    return None if parent == os.getpid() else parent  # its server is dead, and it has fallen to us
+
+
 def is_dying(server: int | None) -> bool:
     """Whether that process, which has just closed its connection, is gone, or goes within a second."""
     deadline = time.monotonic() + DYING_SECONDS
@@ -77,7 +86,7 @@ def fork(target: Callable[..., None], *args: Any, daemon: bool = False) -> ForkS
     """A new process of the fork server that runs `target(*args)`, importable by name. daemon: may have no children."""
     process = context().Process(target=target, args=args, daemon=daemon)
     try:
-        with _blocked_sigint(), _no_main_module():
+        with _as_servers_start():  # where the server has died, multiprocessing starts another
             process.start()
     except (EOFError, OSError) as error:
         raise HarnessError(f"the fork server does not fork ({error}); repeat the command to go on") from error
@@ -113,6 +122,13 @@ def _server(answer: Connection) -> int:
     if source != source_version():
         raise HarnessError(f"cells would run in harness {source}, and this run began in {source_version()}: it was changed meanwhile; repeat the command to go on")
     return int(server)
+
+
+@contextlib.contextmanager
+def _as_servers_start() -> Iterator[None]:
+    """Around everything that may start a server."""
+    with _blocked_sigint(), _same_imports(), _no_main_module(), temporary_files_in_scratch():
+        yield
 
 
 @contextlib.contextmanager

@@ -72,6 +72,8 @@ class _Queue:
                 self.servers_lost += 1
                 self.waiting.appendleft(cell)
                 continue
+            self.server = forkserver.server_of(running.pid) or self.server
+            self.orphans.keep(self.server)
             self.running.append(running)
             self.watcher.cell_started(cell)
 
