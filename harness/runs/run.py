@@ -123,7 +123,7 @@ class _Patience:
         """See lock.Waiting."""
         if holder != self._told:
             self._told = holder
-            self._display.note(f"{self._run} is in use by {holder}: waiting for its end, to go on with what it leaves (Ctrl-C: leave; --no-wait: do not wait)")
+            self._display.note(f"{self._run} is in use by {holder}: waiting for its end, to go on with what it leaves (Ctrl-C ends the waiting)")
         wait([self._stop.fileno()], LOCK_POLL_SECONDS)
         return not self._stop.times
 
