@@ -54,7 +54,11 @@ class RunningCell:
         environ = os.environ | {"TMPDIR": str(self._scratch)}
         order = Order(pickle.dumps(cell), folder, given.device, given.shared(), environ, Board.shared(forkserver.context(), given.device))
         self.started, self._began = datetime.now(UTC), time.monotonic()
-        self._start(order)
+        try:
+            self._start(order)
+        except HarnessError:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
 
     def _start(self, order: Order) -> None:
         self.events, send_events = forkserver.context().Pipe(duplex=False)
