@@ -31,6 +31,9 @@ def run_command(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run finished cells again too.")] = False,
     max_failures: Annotated[int | None, typer.Option(min=1, metavar="N", help="Start no further cell once N have failed or taken too long.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which cells would run and why, and which are finished; writes nothing.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Where another process runs in the directory: wait for its end and go on with what it leaves, or refuse.")
+    ] = True,
     history: Annotated[Path | None, typer.Option(metavar="FILE", help="Add the finished run to this SQLite file, which harness trend reads.")] = None,
 ) -> None:
     """Run a suite's cells and write its report; repeated, it goes on where it stopped.
@@ -49,7 +52,7 @@ def run_command(
     if history is not None:
         _check_history(history)  # before hours of work, not after
     loaded = load_suite(find_suite(suite), profile)
-    options = RunOptions(out=out, only=only or (), device=device, executor=executor, jobs=jobs, fresh=fresh, max_failures=max_failures)
+    options = RunOptions(out=out, only=only or (), device=device, executor=executor, jobs=jobs, fresh=fresh, max_failures=max_failures, wait=wait)
     if dry_run:
         show(console, look(loaded, options))
         return

@@ -22,7 +22,7 @@ from harness.records.json_file import validated
 from harness.records.noise import Repeated
 from harness.records.parts import Part
 from harness.records.schema import Environment, Record
-from harness.records.store import write_atomically
+from harness.records.store import remove_leftovers, write_atomically
 from harness.records.upgrade import upgrade
 
 BASELINE_VERSION: Literal[1] = 1
@@ -85,6 +85,7 @@ def write_baseline(path: Path, cells: Iterable[BaselineCell]) -> None:
     """Writes the lines sorted by device and cell, atomically; raises StorageError."""
     ordered = sorted(cells, key=lambda each: (each.device, each.cell))
     lines = (json.dumps(each.model_dump(mode="json", serialize_as_any=True, exclude_none=False), sort_keys=True, ensure_ascii=False) for each in ordered)
+    remove_leftovers(path.parent)
     write_atomically(path, "".join(f"{line}\n" for line in lines))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,21 +24,56 @@ from harness.records.upgrade import NewerSchema, upgrade
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes `content` (text as UTF-8, without secrets) to `path`: afterwards the file is there whole, or as it was before. Durable (fsync).
 
-    Raises StorageError that names the file when the disk is full, read-only or not ours to write.
+    What a writer that was killed leaves beside it is for `remove_leftovers`. Raises StorageError that names the file when the disk
+    is full, read-only or not ours to write.
     """
-    temporary: str | None = None
+    aside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, aside = _opened_aside(path)
         with os.fdopen(descriptor, "wb") as file:
             file.write(redacted(content).encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            aside.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if aside is not None:
+            aside.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what writers that were killed have left half-written in that folder; what somebody is writing now stays."""
+    for left in folder.glob(".*.tmp"):
+        if left.is_file():
+            with suppress(OSError), left.open("rb") as file:  # locked by its writer, or not ours: it stays, and is in nobody's way
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+
+
+def _opened_aside(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, locked for as long as it is open: that tells it from one that a killed writer left."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with suppress(OSError):  # a file system without locks: then nobody can tell either, and what is left stays
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)  # taken for left behind before it was locked
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a renaming last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system on which folders need no syncing
+            raise
+    finally:
+        os.close(descriptor)
 
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z", re.ASCII)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from harness.analysis.run import Run
 from harness.registry import Registry
@@ -15,7 +16,12 @@ class ReportFormat:
         @REPORTS.register("txt")
         class Text(ReportFormat):
             def write(self, document: Document, out: Path) -> list[Path]: ...
+
+    own_files: what only this format writes into a run directory, as a glob: a table that is there no more, such as that of cells that failed
+    and have run again since, goes with the next report.
     """
+
+    own_files: ClassVar[str | None] = None
 
     def write_apart(self, run: Run, out: Path) -> list[Path]:
         """Writes the files that need the records alone and nothing of the document, likewise; by default there are none.

@@ -28,6 +28,8 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 class CsvTables(ReportFormat):
     """tables/<name>.csv and tables/records.csv; numbers as stored (shares 0..1, bytes, seconds), unrounded."""
 
+    own_files = "tables/*.csv"
+
     def write_apart(self, run: Run, out: Path) -> list[Path]:
         """Writes records.csv."""
         path = out / "tables" / "records.csv"

@@ -24,6 +24,8 @@ _SPECIAL = {
 class Latex(ReportFormat):
     """Every table but those of the appendix; from report_templates/table.tex.j2."""
 
+    own_files = "tables/*.tex"
+
     def write(self, document: Document, out: Path) -> list[Path]:
         """Writes one file per table."""
         template = environment(escape_latex).get_template("table.tex.j2")

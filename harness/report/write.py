@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.analysis.run import read_run
+from harness.records.store import remove_leftovers
 from harness.report.apart import apart
-from harness.report.base import REPORTS
+from harness.report.base import REPORTS, ReportFormat
 from harness.report.document import document
 
 DEFAULT_FORMATS = ("md", "csv")
@@ -26,16 +27,29 @@ def write_report(
     written), NotARun, RequestError for a noise.json or a history that does not fit, and StorageError.
     """
     chosen = [REPORTS.get(name) for name in dict.fromkeys(formats)]
+    target = out or run
     with _no_search_for_cycles():
         found = read_run(run, noise)
+        for folder in (target, target / "tables", target / "plots"):
+            remove_leftovers(folder)
 
         def alone() -> list[Path]:
-            return [path for cls in chosen for path in cls().write_apart(found, out or run)]
+            return [path for cls in chosen for path in cls().write_apart(found, target)]
 
         with apart(alone, worth_it=len(found.rows) >= MANY) as files:
             content = document(found, history)
-            written = [path for cls in chosen for path in cls().write(content, out or run)]
-            return [*written, *files()]
+            written = [path for cls in chosen for path in cls().write(content, target)]
+            written.extend(files())
+    if target == run:
+        _remove_outdated(chosen, run, written)
+    return written
+
+
+def _remove_outdated(chosen: Sequence[type[ReportFormat]], run: Path, written: Sequence[Path]) -> None:
+    """Removes what an earlier report had written in these formats and this one does not have."""
+    for cls in chosen:
+        for path in set(run.glob(cls.own_files) if cls.own_files else ()).difference(written):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from harness.records.links import refuse_links
 from harness.records.parts import Part
 from harness.records.planned import Planned
 from harness.records.schema import Environment
-from harness.records.store import RecordStore, write_atomically
-from harness.runs.lock import HOLDER, LOCK, locked
+from harness.records.store import RecordStore, remove_leftovers, write_atomically
+from harness.runs.cache import SharedEvaluations
+from harness.runs.lock import HOLDER, LOCK, Waiting, locked, no_waiting
 from harness.runs.resume import awaits_fit, is_finished
 from harness.suite.identity import is_current
 
@@ -64,17 +65,18 @@ def outdated(facts: RunFacts, results: Path) -> Path | None:
 
 
 @contextmanager
-def opened(run: Path, contents: Contents) -> Iterator[RecordStore]:
-    """The run directory, made, locked and with its first files written; yields its records.
+def opened(run: Path, contents: Contents, waiting: Waiting = no_waiting) -> Iterator[RecordStore]:
+    """The run directory, made, locked and with its first files written; yields its records. waiting: what to do while another process has it.
 
     Raises NotARun where other files or another suite's run are, RequestError for a run on another device,
     RunInUse, StorageError.
     """
     check(run, contents.facts)
     make_folder(run)
-    with locked(run):
+    with locked(run, waiting):
         check(run, contents.facts)  # again: another run may have been here between the look and the lock
-        _remove_leftovers(run)
+        for folder in (run, run / "records", SharedEvaluations(run / "shared").folder):
+            remove_leftovers(folder)  # of a run that was killed
         write_atomically(run / RUN, contents.facts.model_dump_json(indent=1) + "\n")
         write_atomically(run / "suite.yaml", contents.suite_yaml)
         write_atomically(run / "environment.json", contents.environment.model_dump_json(indent=1) + "\n")
@@ -157,9 +159,3 @@ def _ours(name: str) -> bool:
 def _leftover(name: str) -> bool:
     return name.startswith(".") and name.endswith(".tmp")
 
-
-def _remove_leftovers(run: Path) -> None:
-    """What a killed run was writing when it was killed."""
-    for folder in (run, run / "records"):
-        for path in folder.glob(".*.tmp"):
-            path.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
@@ -22,10 +23,12 @@ from typing import Any
 import psutil
 
 from harness.errors import HarnessError
+from harness.runs.scratch import temporary_files_in_scratch
 from harness.runs.source_version import source_version
 from harness.runs.stop import Stop
 
 PRELOAD = "harness.runs.preload"
+DYING_SECONDS = 1.0
 
 
 def context() -> ForkServerContext:
@@ -37,11 +40,11 @@ def start(stop: Stop) -> int | None:
     """Starts the fork server, unless it runs, and returns its pid when it can fork: seconds later, as it imports torch.
 
     Returns None, early, when the run is to stop. Raises HarnessError when the server cannot import what cells need, or runs
-    another harness than this process: one that was installed meanwhile.
+    another harness than this process: one that was installed meanwhile; StorageError where it can have no temporary files.
     """
     source_version()  # as this process began, not as it may be when the server has to be started again
     multiprocessing.get_context("forkserver").set_forkserver_preload([PRELOAD])
-    with _blocked_sigint(), _same_imports(), _no_main_module():
+    with _as_servers_start():
         ensure_running()
     answer, question = context().Pipe(duplex=False)
     # the first fork waits for the imports; in a thread, so that a Ctrl-C meanwhile is heard
@@ -62,11 +65,28 @@ def alive(server: int | None) -> bool:
         return False
 
 
+def server_of(pid: int) -> int | None:
+    """The server that forked that process: another one where multiprocessing has found the last one dead. None: it cannot be told any more."""
+    try:
+        parent = psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        return None
+    return None if parent == os.getpid() else parent  # its server is dead, and it has fallen to us
+
+
+def is_dying(server: int | None) -> bool:
+    """Whether that process, which has just closed its connection, is gone, or goes within a second."""
+    deadline = time.monotonic() + DYING_SECONDS
+    while alive(server) and time.monotonic() < deadline:
+        time.sleep(DYING_SECONDS / 100)
+    return not alive(server)
+
+
 def fork(target: Callable[..., None], *args: Any, daemon: bool = False) -> ForkServerProcess:
     """A new process of the fork server that runs `target(*args)`, importable by name. daemon: may have no children."""
     process = context().Process(target=target, args=args, daemon=daemon)
     try:
-        with _blocked_sigint(), _no_main_module():
+        with _as_servers_start():  # where the server has died, multiprocessing starts another
             process.start()
     except (EOFError, OSError) as error:
         raise HarnessError(f"the fork server does not fork ({error}); repeat the command to go on") from error
@@ -102,6 +122,13 @@ def _server(answer: Connection) -> int:
     if source != source_version():
         raise HarnessError(f"cells would run in harness {source}, and this run began in {source_version()}: it was changed meanwhile; repeat the command to go on")
     return int(server)
+
+
+@contextlib.contextmanager
+def _as_servers_start() -> Iterator[None]:
+    """Around everything that may start a server."""
+    with _blocked_sigint(), _same_imports(), _no_main_module(), temporary_files_in_scratch():
+        yield
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ class RunOptions:
     """What the command line says of a run. out: None for results/<suite>/<timestamp> or the newest unfinished one.
 
     own_weights: quantized weights are made anew in the run directory, none is taken from the user's cache or left there.
+    wait: where another process runs in the directory, wait for its end and go on with what it left; else RunInUse.
     searches: what fits is searched where the suite asks for it (`measure.fit`).
     max_failures: no further cell is started once as many have failed or taken too long; None: however many.
     """
@@ -34,6 +35,7 @@ class RunOptions:
     fresh: bool = False
     results: Path = Path("results")
     own_weights: bool = False
+    wait: bool = True
     searches: bool = True
     max_failures: int | None = None
 

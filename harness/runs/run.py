@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +20,10 @@ from harness.runs.directory import make_folder, opened
 from harness.runs.events import Event
 from harness.runs.executors.base import EXECUTORS, Execution, Executor, Work
 from harness.runs.fit import FitSearches
+from harness.runs.lock import no_waiting
 from harness.runs.prepare import RunOptions, prepare
 from harness.runs.resume import Finished, remaining, set_aside
+from harness.runs.scratch import remove_abandoned
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
 from harness.suite.identity import IDENTITY_VERSION, is_current
@@ -28,6 +31,7 @@ from harness.suite.retries import Retries
 from harness.suite.schema import Suite
 
 # Out of memory, divergence and an impossible combination are what a suite is there to find out; these are not.
+LOCK_POLL_SECONDS = 0.5
 FAILURES: frozenset[Status] = frozenset({"failed", "timeout"})
 
 
@@ -82,14 +86,16 @@ class Display(Protocol):
 def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary:
     """Runs the suite's cells that have no finished record yet, and writes their records.
 
-    Ctrl-C or SIGTERM ends it early: records that were written stay, the cells in progress are forgotten. Raises
+    Ctrl-C, SIGTERM or the end of the terminal ends it early: records that were written stay, the cells in progress are forgotten. Raises
     what plan, directory and disk raise (SuiteError, NotARun, RunInUse, StorageError, ...) before or between cells.
     """
     executor = EXECUTORS.get(options.executor)()
     ready = prepare(suite, options)
+    remove_abandoned()
     stop = Stop()
+    waiting = _Patience(ready.run, display, stop) if options.wait else no_waiting
     try:
-        with stop.on_signals(), opened(ready.run, ready.contents) as store:
+        with stop.on_signals(), opened(ready.run, ready.contents, waiting) as store:
             for problem in ready.plan.problems:
                 display.note(str(problem))
             _announce_outdated(ready.left_behind, display)
@@ -104,6 +110,22 @@ def run_suite(suite: Suite, options: RunOptions, display: Display) -> RunSummary
             return recorder.summary
     finally:
         stop.close()
+
+
+class _Patience:
+    """Waits while another process runs in the directory, until the person has had enough."""
+
+    def __init__(self, run: Path, display: Display, stop: Stop) -> None:
+        self._run, self._display, self._stop = run, display, stop
+        self._told: str | None = None
+
+    def __call__(self, holder: str) -> bool:
+        """See lock.Waiting."""
+        if holder != self._told:
+            self._told = holder
+            self._display.note(f"{self._run} is in use by {holder}: waiting for its end, to go on with what it leaves (Ctrl-C ends the waiting)")
+        wait([self._stop.fileno()], LOCK_POLL_SECONDS)
+        return not self._stop.times
 
 
 class Recorder:

@@ -23,6 +23,7 @@ from harness.runs.oom_kills import OomKills
 from harness.runs.outcomes import outcome_of_exit, outcome_of_timeout
 from harness.runs.phase_time import PhaseTime
 from harness.runs.process_tree import signal_tree
+from harness.runs.scratch import scratch_of_a_cell
 from harness.runs.worker import Order, watch, work
 from harness.suite.cell import Cell
 
@@ -34,7 +35,7 @@ SAMPLER_SECONDS = 10.0
 class RunningCell:
     """A cell from the start of its process to its end.
 
-    said_goodbye: whether it came to its end by itself and said how. Raises StorageError when its folder cannot
+    said_goodbye: whether it came to its end by itself and said how. Raises StorageError when its folders cannot
     be made.
     """
 
@@ -49,9 +50,15 @@ class RunningCell:
         self._kill_at: float | None = None
         folder = _fresh(given.folder(cell))
         self._telemetry = folder / "telemetry.parquet"
-        order = Order(pickle.dumps(cell), folder, given.device, given.shared(), dict(os.environ), Board.shared(forkserver.context(), given.device))
+        self._scratch = scratch_of_a_cell()
+        environ = os.environ | {"TMPDIR": str(self._scratch)}
+        order = Order(pickle.dumps(cell), folder, given.device, given.shared(), environ, Board.shared(forkserver.context(), given.device))
         self.started, self._began = datetime.now(UTC), time.monotonic()
-        self._start(order)
+        try:
+            self._start(order)
+        except HarnessError:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
 
     def _start(self, order: Order) -> None:
         self.events, send_events = forkserver.context().Pipe(duplex=False)
@@ -177,6 +184,7 @@ class RunningCell:
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink(missing_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _close_phase(self) -> None:
         """The phase that the cell died in ends with it: the sampler saw what the cell can no longer tell."""

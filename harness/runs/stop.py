@@ -1,4 +1,4 @@
-"""Stopping a run: Ctrl-C or SIGTERM once, and the cells in progress are ended; twice, and they are killed. Or it starts no more."""
+"""Stopping a run: Ctrl-C, SIGTERM or the end of the terminal once, and cells in progress are ended; twice, and they are killed. Or it starts no more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
@@ -51,7 +51,10 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[Stop]:
-        """While this holds, SIGINT and SIGTERM are requests to stop (in the main thread; elsewhere they are let be)."""
+        """While this holds, SIGINT, SIGTERM and SIGHUP are requests to stop (in the main thread; elsewhere they are let be).
+
+        Not SIGHUP below nohup: who asked for that wants the run to outlive the terminal.
+        """
 
         def request(number: int, frame: FrameType | None) -> None:
             self.request()
@@ -59,7 +62,8 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, request) for number in SIGNALS}
+        heard = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, request) for number in heard}
         try:
             yield self
         finally:

@@ -10,6 +10,7 @@ import pickle
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ def join_the_run(order: Order) -> None:
         OOM_SCORE.write_text(FIRST_TO_GO)
     os.environ.clear()
     os.environ.update(ENVIRONMENT | order.environ | visible_devices(order))
+    tempfile.tempdir = None  # asked of TMPDIR again: the server's is not the cell's
 
 
 def visible_devices(order: Order) -> dict[str, str]:

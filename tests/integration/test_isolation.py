@@ -120,7 +120,7 @@ def test_a_second_run_is_refused_and_ctrl_c_keeps_what_is_finished_and_says_how_
 ) -> None:
     with started(suite) as process:
         wait_for("long begun", ledger)
-        second = run(suite)
+        second = run(suite, "--no-wait")
         assert second.returncode == 1
         assert f"in use by process {process.pid}" in second.stderr
         assert "Traceback" not in second.stderr

@@ -22,6 +22,7 @@ from harness.analysis.run import read_run
 from harness.analysis.statistics import Sample
 from harness.errors import NotARun, StorageError, UnknownName
 from harness.records.schema import Parameters, Record
+from harness.records.store import RecordStore
 from harness.report.charts import pareto_charts
 from harness.report.csv_tables import csv_text, safe_cell
 from harness.report.latex import escape_latex
@@ -132,6 +133,21 @@ def test_the_same_records_give_the_same_bytes(run: Path, tmp_path: Path) -> None
     write_report(run, ["md", "html"], tmp_path)
     for written in [*tmp_path.glob("plots/*.svg"), tmp_path / "report.md", tmp_path / "report.html"]:
         assert written.read_bytes() == (run / written.relative_to(tmp_path)).read_bytes()
+
+
+def test_a_table_that_is_there_no_more_goes_with_the_next_report_of_the_run(tmp_path: Path) -> None:
+    formats, run = ["md", "csv", "latex"], write_run(tmp_path / "run", records(), SUITE)
+    write_report(run, formats)
+    write_report(run, formats, out=tmp_path / "mine")
+    mended = record(quantization="bnb-nf4-dq", method="none", seed=1, metrics=[metric(value=0.5, when="before")])
+    RecordStore(run).write(mended)
+    (run / "tables" / "mine.txt").touch()
+    write_report(run, formats)
+    write_report(run, formats, out=tmp_path / "mine")
+    names = {path.name for path in (run / "tables").iterdir()}
+    assert not names & {"not-ok.csv", "not-ok.tex"}
+    assert {"mine.txt", "cost.csv", "cost.tex"} <= names
+    assert (tmp_path / "mine" / "tables" / "not-ok.csv").exists(), "a folder that the person has chosen is the person's"
 
 
 def test_the_command_to_repeat_the_run_is_given(run: Path, text: str) -> None:

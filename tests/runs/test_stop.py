@@ -11,7 +11,7 @@ import pytest
 from harness.runs.stop import Stop
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_a_request_and_nothing_else(number: signal.Signals) -> None:
     stop = Stop()
     before = signal.getsignal(number)
@@ -25,6 +25,17 @@ def test_a_signal_is_a_request_and_nothing_else(number: signal.Signals) -> None:
     assert stop.times == 2
     assert signal.getsignal(number) is before
     stop.close()
+
+
+def test_below_nohup_the_end_of_the_terminal_is_no_request() -> None:
+    stop, before = Stop(), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop.on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert wait([stop.fileno()], 0.1) == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        stop.close()
 
 
 def test_any_number_of_requests_does_not_block() -> None:

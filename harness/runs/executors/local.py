@@ -6,6 +6,7 @@ import time
 from collections import deque
 from multiprocessing.connection import wait
 
+from harness.errors import HarnessError
 from harness.runs import forkserver
 from harness.runs.executors.base import EXECUTORS, Executor, Watcher, Work
 from harness.runs.oom_kills import OomKills
@@ -13,6 +14,8 @@ from harness.runs.process_tree import Orphans
 from harness.runs.running_cell import RunningCell
 from harness.runs.stop import Stop
 from harness.suite.cell import Cell
+
+MOST_SERVERS_LOST = 3  # then there is no use in going on
 
 
 @EXECUTORS.register("local")
@@ -38,6 +41,7 @@ class _Queue:
         self.running: list[RunningCell] = []
         self.oom_kills = OomKills()
         self.orphans = Orphans()
+        self.servers_lost = 0  # just when they were to fork
 
     def run(self) -> None:
         """Until all are through or the run is stopped."""
@@ -59,9 +63,19 @@ class _Queue:
                 self.server = forkserver.start(self.stop)
                 self.orphans.keep(self.server)
                 continue
-            running = RunningCell(self.waiting.popleft(), self.work, self.oom_kills)
+            cell = self.waiting.popleft()
+            try:
+                running = RunningCell(cell, self.work, self.oom_kills)
+            except HarnessError:
+                if self.servers_lost == MOST_SERVERS_LOST or not forkserver.is_dying(self.server):
+                    raise
+                self.servers_lost += 1
+                self.waiting.appendleft(cell)
+                continue
+            self.server = forkserver.server_of(running.pid) or self.server
+            self.orphans.keep(self.server)
             self.running.append(running)
-            self.watcher.cell_started(running.cell)
+            self.watcher.cell_started(cell)
 
     def _wait(self) -> None:
         """Sleeps until a cell has something to say, has ended or has taken too long, or the run shall stop."""
