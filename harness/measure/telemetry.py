@@ -12,7 +12,6 @@ lies beside the columns, as JSON under the key `harness`.
 from __future__ import annotations
 
 import os
-import tempfile
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from harness.errors import StorageError
+from harness.records.store import opened_aside
 
 COLUMNS: dict[str, str] = {
     "at": "float64",
@@ -115,9 +115,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, temporary = opened_aside(path)
         os.close(descriptor)
-        temporary = Path(name)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())

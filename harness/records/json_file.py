@@ -17,7 +17,6 @@ M = TypeVar("M", bound=BaseModel)
 MAX_BYTES = 2**28
 LARGEST = 1e150  # its square is still a double
 
-_ODD_NUMBERS = re.compile(r"[0-9]{19}|[eE][+]?[0-9]{3}")
 _INFINITE_TEXTS = re.compile(r'"\s*[-+]?(?:[0-9.]+e\+?[0-9]{3,}|[0-9]{300,}|inf|infinity|nan)\s*"', re.IGNORECASE)
 _ODD_TEXTS = re.compile(r"\\[ubfr]")
 
@@ -48,12 +47,12 @@ def read_text(path: Path) -> str:
 
 def parsed(text: str) -> Any:
     """The value that the text writes; raises ValueError. Characters that a terminal obeys, in keys and texts, come out as `\\x1b`."""
-    odd = bool(_ODD_NUMBERS.search(text))
     try:
-        found = json.loads(text, parse_constant=_refuse, parse_int=_whole if odd else None, parse_float=_finite if odd else None)
+        found = json.loads(text, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    return _shown(found) if _ODD_TEXTS.search(text) or printable(text) != text else found
+    plain = text.isascii() and "\x7f" not in text  # JSON has no other control characters but escaped ones
+    return found if (plain or printable(text) == text) and not _ODD_TEXTS.search(text) else _shown(found)
 
 
 def _refuse(name: str) -> NoReturn:

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     aside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, aside = _opened_aside(path)
+        descriptor, aside = opened_aside(path)
         with os.fdopen(descriptor, "wb") as file:
             file.write(redacted(content).encode("utf-8") if isinstance(content, str) else content)
             file.flush()
@@ -53,14 +53,18 @@ def remove_leftovers(folder: Path) -> None:
                 left.unlink()
 
 
-def _opened_aside(path: Path) -> tuple[int, Path]:
-    """A new file beside `path`, locked for as long as it is open: that tells it from one that a killed writer left."""
+def opened_aside(path: Path) -> tuple[int, Path]:
+    """A new file beside `path`, locked for as long as it is open: that tells it from one that a killed writer left.
+
+    Whoever may read other new files of this user may read it, and so what it becomes. Raises OSError.
+    """
     while True:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # not mkstemp, whose files are the user's own alone
         with suppress(OSError):  # a file system without locks: then nobody can tell either, and what is left stays
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
-            return descriptor, Path(name)
+            return descriptor, aside
         os.close(descriptor)  # taken for left behind before it was locked
 
 

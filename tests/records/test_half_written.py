@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,14 @@ def test_nothing_but_files_on_their_way_is_swept(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".pipe.tmp")
     remove_leftovers(tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_what_is_written_may_be_read_by_whoever_may_read_new_files(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "report.md", "for a colleague")
+        os.umask(0o077)
+        write_atomically(tmp_path / "private.md", "for nobody else")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("report.md", "private.md")] == [0o644, 0o600]
