@@ -11,7 +11,7 @@ from harness.analysis.claim_sides import CheckedClaim
 from harness.analysis.columns import Row, describe
 from harness.analysis.effects import Sides, paired_difference, paired_ratio
 from harness.analysis.groups import AxisOrder, group_by
-from harness.analysis.schemes import changes, scheme_pairs
+from harness.analysis.schemes import SchemePair, changes, scheme_pairs
 from harness.analysis.statistics import difference
 from harness.analysis.tables import headline
 from harness.quantities import Quantity
@@ -20,9 +20,10 @@ MOST_NAMED = 4
 WEIGHTS = "sizes.model_bytes"
 
 
-def brief(rows: Sequence[Row], order: AxisOrder, checked: Sequence[CheckedClaim]) -> list[str]:
-    """At most three sentences; one that the records have nothing for is left out."""
-    return [sentence for sentence in (_best(rows, order), _quantization(rows, order), _claims(checked)) if sentence]
+def brief(rows: Sequence[Row], order: AxisOrder, checked: Sequence[CheckedClaim], pairs: Sequence[SchemePair] | None = None) -> list[str]:
+    """At most three sentences; one that the records have nothing for is left out. pairs: as of `scheme_table`."""
+    pairs = scheme_pairs(rows) if pairs is None else pairs
+    return [sentence for sentence in (_best(rows, order), _quantization(rows, order, pairs), _claims(checked)) if sentence]
 
 
 def _best(rows: Sequence[Row], order: AxisOrder) -> str:
@@ -71,10 +72,9 @@ def _on_gpu(rows: Sequence[Row]) -> bool:
     return bool(told) and not told & {"host_rss", None}
 
 
-def _quantization(rows: Sequence[Row], order: AxisOrder) -> str:
+def _quantization(rows: Sequence[Row], order: AxisOrder, pairs: Sequence[SchemePair]) -> str:
     """What every scheme changed of the headline metrics, and of the weights' bytes, as means over pairs."""
     parts = []
-    pairs = scheme_pairs(rows)
     for (scheme,), _ in group_by(order.sort([pair.quantized for pair in pairs], ["quantization"]), ["quantization"]).items():
         of_scheme = [pair for pair in pairs if pair.quantized.axes["quantization"] == scheme]
         by_task = group_by([pair.quantized for pair in of_scheme], ["task"]).values()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from harness.analysis.columns import Row, describe
 from harness.analysis.effects import Sides, paired_difference, paired_ratio, tie_footnote, tie_marks
@@ -25,15 +25,29 @@ class SchemePair:
 
     quantized: Row
     unquantized: Row
+    _sides: dict[str, Sides | None] = field(default_factory=dict, compare=False, repr=False)
+
+    def sides(self, quantity: Quantity) -> Sides | None:
+        """Its samples, the quantized cell's first; None where one lacks the number or the two were not measured in one way."""
+        if quantity.key not in self._sides:  # asked for by every part of a report that tells of schemes
+            self._sides[quantity.key] = self._made(quantity)
+        return self._sides[quantity.key]
+
+    def _made(self, quantity: Quantity) -> Sides | None:
+        ours, theirs = self.quantized.reading(quantity.key), self.unquantized.reading(quantity.key)
+        if ours is None or theirs is None or ours.protocol != theirs.protocol or (quantity.quality and self.quantized.random_weights):
+            return None
+        return sample_of([ours], quantity), sample_of([theirs], quantity)
 
 
-def scheme_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
+def scheme_table(rows: Sequence[Row], order: AxisOrder, pairs: Sequence[SchemePair] | None = None) -> Table | None:
     """By scheme and method: change of every headline metric, and of memory, weights and step time in percent.
 
     None where no quantized cell has an unquantized counterpart. Every number is over pairs of cells that
-    differ in the scheme alone (tasks and seeds within a row); metrics of different protocols make no pair.
+    differ in the scheme alone (tasks and seeds within a row); metrics of different protocols make no pair. pairs: those of the
+    rows, where they are known already.
     """
-    pairs = scheme_pairs(rows)
+    pairs = scheme_pairs(rows) if pairs is None else pairs
     if not pairs:
         return None
     quantized = [pair.quantized for pair in pairs]
@@ -46,7 +60,7 @@ def scheme_table(rows: Sequence[Row], order: AxisOrder) -> Table | None:
     }
     metrics = [describe(key, rows) for key in _headlines(quantized)]
     costs = [describe(key) for key in RATIOS]
-    costs = [cost for cost in costs if any(True for _ in _changes(pairs, cost))]
+    costs = [cost for cost in costs if any(pair.sides(cost) for pair in pairs)]
     body = tuple(
         (
             *name_entries(axes, place),
@@ -83,15 +97,7 @@ def _headlines(rows: Sequence[Row]) -> list[str]:
 
 def changes(pairs: Sequence[SchemePair], quantity: Quantity) -> list[Sides]:
     """(quantized, unquantized) of every pair that has both, measured in one way."""
-    return list(_changes(pairs, quantity))
-
-
-def _changes(pairs: Sequence[SchemePair], quantity: Quantity) -> Iterator[Sides]:
-    for pair in pairs:
-        ours, theirs = pair.quantized.reading(quantity.key), pair.unquantized.reading(quantity.key)
-        if ours is None or theirs is None or ours.protocol != theirs.protocol or (quantity.quality and pair.quantized.random_weights):
-            continue
-        yield sample_of([ours], quantity), sample_of([theirs], quantity)
+    return [sides for pair in pairs if (sides := pair.sides(quantity)) is not None]
 
 
 def _differences(pairs: Sequence[SchemePair], quantity: Quantity) -> Entry:

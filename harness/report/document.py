@@ -26,7 +26,7 @@ from harness.analysis.noise_table import noise_table
 from harness.analysis.over_time_tables import over_time_tables
 from harness.analysis.parts import part_tables
 from harness.analysis.run import Run
-from harness.analysis.schemes import scheme_table
+from harness.analysis.schemes import SchemePair, scheme_pairs, scheme_table
 from harness.analysis.table import Table, entries, name_columns
 from harness.analysis.tables import result_tables
 from harness.analysis.timelines import memory_timelines
@@ -101,13 +101,14 @@ def figures(run: Run, plots: Plots) -> list[Figure]:
 def document(run: Run, history: Path | None = None) -> Document:
     """Computes every part of the report of a run; raises UnknownName for a quantity that nothing knows, DataError for a history that is none."""
     checked = tuple(check_claims(run.rows, run.suite.claims if run.suite else [], run.absent))
+    pairs = scheme_pairs(run.rows)
     return Document(
         run=run,
         title=run.title,
         description=run.suite.description if run.suite else None,
-        brief=tuple(brief(run.rows, run.order, checked)),
+        brief=tuple(brief(run.rows, run.order, checked, pairs)),
         summary=tuple(_summary(run)),
-        sections=tuple(section for section in _sections(run, checked, history) if section.tables or section.plots),
+        sections=tuple(section for section in _sections(run, checked, pairs, history) if section.tables or section.plots),
         checked=checked,
         unread=tuple(unread(run)),
         command=shlex.join(["harness", "run", str(run.path / "suite.yaml"), "--out", f"{run.path}-again"]),
@@ -115,12 +116,12 @@ def document(run: Run, history: Path | None = None) -> Document:
     )
 
 
-def _sections(run: Run, checked: Sequence[CheckedClaim], history: Path | None) -> Iterator[Section]:
+def _sections(run: Run, checked: Sequence[CheckedClaim], pairs: Sequence[SchemePair], history: Path | None) -> Iterator[Section]:
     """The report in the order in which a person reads it; a section without anything to show is left out afterwards."""
     rows, order = run.rows, run.order
     layouts = run.suite.report.tables if run.suite else []
     yield _about(answer_table(rows, order))
-    yield _about(scheme_table(rows, order))
+    yield _about(scheme_table(rows, order, pairs))
     yield _about(form_table(rows, order))
     yield _about(fits_table(rows, order))
     yield Section("Results", tuple(result_tables(rows, layouts, order, run.suite.references if run.suite else ())), headed=True)

@@ -33,13 +33,15 @@ def write_report(
         for folder in (target, target / "tables", target / "plots"):
             remove_leftovers(folder)
 
-        def alone() -> list[Path]:
-            return [path for cls in chosen for path in cls().write_apart(found, target)]
+        many = len(found.rows) >= MANY
 
-        with apart(alone, worth_it=len(found.rows) >= MANY) as files:
+        def of(formats: Sequence[type[ReportFormat]]) -> list[Path]:
+            return [path for cls in formats for path in cls().write(content, target)]
+
+        with apart(lambda: [path for cls in chosen for path in cls().write_apart(found, target)], worth_it=many) as files:
             content = document(found, history)
-            written = [path for cls in chosen for path in cls().write(content, target)]
-            written.extend(files())
+            with apart(lambda: of(chosen[1:]), worth_it=many and len(chosen) > 1) as others:
+                written = [*of(chosen[:1]), *others(), *files()]
     if target == run:
         _remove_outdated(chosen, run, written)
     return written

@@ -168,14 +168,16 @@ def test_a_score_that_is_no_number_any_more_is_a_regression(tmp_path: Path, valu
     assert [(event.kind, event.regression) for event in found.events] == [("number lost", True)]
 
 
-def test_a_record_with_nan_on_disk_is_read_and_judged(tmp_path: Path) -> None:
+def test_a_record_with_nan_on_disk_is_a_regression_that_names_it_and_no_baseline(tmp_path: Path) -> None:
     left, right = run(tmp_path / "a", [cell()]), run(tmp_path / "b", [cell()])
     path = next((right / "records").glob("*.json"))
     values = json.loads(path.read_text())
     values["metrics"][0] |= {"value": float("nan"), "items": None}
     path.write_text(json.dumps(values))
-    assert compare_paths(str(left), right).exit_code == 1
-    assert compare_paths(str(right), left).exit_code == 0  # a baseline without the number has nothing to hold against
+    found = compare_paths(str(left), right)
+    assert found.exit_code == 1
+    assert [(event.kind, "NaN is no number" in event.sentence) for event in found.events] == [("unreadable", True)]
+    assert compare_paths(str(right), left).exit_code == 2
 
 
 def test_a_cost_that_is_no_longer_measured_is_told_and_fails_nothing(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_a_killed_run_resumes_without_repeating_a_cell(suite: Path, ledger: Path
     assert not list(out.rglob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_and_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     suite: Path, ledger: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_second_run_is_refused_and_ctrl_c_keeps_what_is_finished_and_says_how_
     assert "2 of them finished before" in result.stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_at_once_even_where_the_cell_does_not_listen(model: Path, tmp_path: Path) -> None:
     suite = write_suite(tmp_path, model, [{"name": "a"}], faults=["nothing", "stubborn"])
     out = tmp_path / "run"
@@ -193,6 +195,7 @@ def test_the_kernels_oom_killer_takes_the_cell_and_not_the_run(model: Path, tmp_
     assert "failed in attach: killed by signal 9 (SIGKILL)" in result.stdout, "a kill that was not the kernel's is told apart"
 
 
+@pytest.mark.slow
 def test_faults_of_a_third_partys_method_found_by_its_entry_point(model: Path, tmp_path: Path) -> None:
     suite = write_suite(tmp_path, model, [{"name": "a"}], faults=["nothing", "segfault", "petabyte", "unsupported"])
     result = run(suite, "--out", tmp_path / "run", "--jobs", "2")

@@ -25,6 +25,9 @@ train: {{num_train_epochs: 2, per_device_train_batch_size: 16, per_device_eval_b
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def records(minilm: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     folder = tmp_path_factory.mktemp("minilm")

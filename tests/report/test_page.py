@@ -177,10 +177,13 @@ def test_it_prints_light_with_everything_open_and_no_controls_and_is_put_back(dr
 
 
 def test_a_narrow_screen_scrolls_tables_and_not_the_page(driver: Any) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": True})
     driver.execute_script("document.getElementById('theme').append(new Option('a long name '.repeat(20)))")
     try:
-        assert driver.execute_script("return document.documentElement.scrollWidth") == 400
+        width = "return document.documentElement.scrollWidth"
+        WebDriverWait(driver, 10).until(lambda page: page.execute_script(width) == 400)  # charts follow when they have noticed
     finally:
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -16,6 +16,7 @@ from harness.records.measured import Energy, Latency, Training
 from harness.records.parts import Percentiles
 from harness.records.schema import CellResult, Outcome
 from harness.runs.assemble import record_of
+from harness.runs.attempts import Before
 from harness.runs.executors.base import Execution
 from harness.suite.load import load_suite
 from harness.suite.plan import make_plan
@@ -47,7 +48,7 @@ def energy(folder: Path, power: float | None = 100.0, outcome: Outcome | None = 
     writer.close(TelemetryFacts(pid=1, period_ms=10, device="cuda"))
     now: Any = datetime.now(UTC)
     execution = Execution(cell, outcome or Outcome(status="ok"), now, now, READINGS, RESULT, path, [])
-    return record_of(execution, environment("cpu"), 0).energy
+    return record_of(execution, environment("cpu"), Before()).energy
 
 
 def test_energy_is_shared_out_over_the_tokens_of_its_phase(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def compare(left: Side, right: Side, gate: Gate, allowed: Collection[Difference]
     """
     matching = match(left.rows, right.rows)
     against = obstacles(left, right, matching, gate)
-    if not matching.pairs and not matching.redefined and not against:
+    if not matching.pairs and not matching.redefined and not right.damaged and not against:
         raise RequestError(f"{left.name} and {right.name} have no cell in common: they are runs of different suites, profiles or versions")
     if any(obstacle.kind not in allowed for obstacle in against):
         return Comparison(left, right, gate, "not comparable", tuple(against), new=matching.new)
@@ -107,7 +107,7 @@ def compare(left: Side, right: Side, gate: Gate, allowed: Collection[Difference]
     judged = list(numbers(pairs, gate))
     noise = NoiseOfSides(judged, left.noise, right.noise)
     changes = judge(judged, noise, gate)
-    happened = events(matching, pairs, right.damaged, bool(right.waiting), gate)
+    happened = events(matching, pairs, right.damaged, right.to_come > 0, gate)
     bad = {event.cell for event in happened if event.regression} | {cell for change in changes if fails(change, gate) for cell in change.cells}
     changed = moved([pair.left for pair in pairs], [pair.right for pair in pairs])
     return Comparison(

@@ -32,9 +32,9 @@ def obstacles(left: Side, right: Side, matching: Matching, gate: Gate) -> list[O
 
 def _unfinished(left: Side, right: Side) -> Iterator[Obstacle]:
     for what, side in (("baseline", left), ("run", right)):
-        if side.waiting:
-            total = side.waiting + len(side.rows)
-            yield Obstacle("unfinished", f"the {what} {side.name} is not finished: {side.waiting} of {total} cells have no record; it is still going, or was stopped")
+        if side.to_come:
+            total = side.to_come + len(side.damaged) + len(side.rows)
+            yield Obstacle("unfinished", f"the {what} {side.name} is not finished: {side.to_come} of {total} cells have no record; it is still going, or was stopped")
         if what == "baseline" and side.damaged:
             yield Obstacle("unfinished", f"{len(side.damaged)} records of the baseline cannot be read, such as {side.damaged[0].path}: {side.damaged[0].reason}")
 

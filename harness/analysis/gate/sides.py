@@ -36,6 +36,11 @@ class Side:
         """The devices that it was measured on, sorted."""
         return sorted({device_name(each.record) for each in self.rows})
 
+    @property
+    def to_come(self) -> int:
+        """How many planned cells have no record yet, those apart whose record is there and cannot be read."""
+        return max((self.waiting or 0) - len(self.damaged), 0)
+
 
 def run_side(path: Path) -> Side:
     """A run directory; raises NotARun for a directory that is none, RequestError for one without any record."""
