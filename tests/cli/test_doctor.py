@@ -92,6 +92,7 @@ def test_the_doctor_tells_versions_device_registries_and_disks(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [], "looking makes nothing"
 
 
+@pytest.mark.slow
 def test_cells_that_cannot_run_are_named_and_are_exit_code_1(tmp_path: Path, sized: Path) -> None:
     suite = tmp_path / "checked.yaml"
     suite.write_text(SUITE)

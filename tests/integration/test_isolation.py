@@ -183,6 +183,7 @@ def little_memory() -> Iterator[Path]:
         group.rmdir()
 
 
+@pytest.mark.slow
 def test_the_kernels_oom_killer_takes_the_cell_and_not_the_run(model: Path, tmp_path: Path, little_memory: Path) -> None:
     suite = write_suite(tmp_path, model, [{"name": "a"}], faults=["hog", "kill", "nothing"])
     command = harness_command("run", suite, "--out", tmp_path / "run")

@@ -14,9 +14,10 @@ from harness.analysis.run import read_run
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "suite", ["datatypes", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ptq_perplexity", "salient_weights", "calibration_matters", "quantize_before_or_after"))]
+    "suite", ["datatypes", "ptq_perplexity", "salient_weights", "calibration_matters", "quantize_before_or_after"]
 )
 def test_the_smoke_profile_runs_and_its_claims_hold(suite: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "harness", "run", str(ROOT / "suites" / f"{suite}.yaml"), "--profile", "smoke", "--out", str(tmp_path / "run")]

@@ -108,6 +108,7 @@ def test_models_that_come_out_with_other_layers_are_refused_before_they_are_quan
     assert list(made.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_importing_the_library_leaves_the_allocator_and_the_order_of_devices_as_they_are() -> None:
     code = "from harness.quantization.gptqmodel_library import prepare_import as p; p(); import os, gptqmodel; print(os.environ['PYTORCH_ALLOC_CONF'], os.environ['CUDA_DEVICE_ORDER'])"
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "CUDA_DEVICE_ORDER")}

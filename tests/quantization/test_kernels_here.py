@@ -35,6 +35,7 @@ def test_wrong_products_are_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.reason.startswith("its products are wrong: relative error")
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_its_process_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gptqmodel").mkdir()
     (tmp_path / "gptqmodel" / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")

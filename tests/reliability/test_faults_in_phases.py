@@ -139,7 +139,8 @@ def test_a_fall_of_an_extension_in_any_phase_is_a_failure_of_that_cell(site: Sit
     ledger(area="faults in phases", check="a null pointer in native code", tried=len(PLACES), survived=len(PLACES), seconds=time.monotonic() - begun)
 
 
-@pytest.mark.parametrize("logging_steps", [pytest.param(1, marks=pytest.mark.slow), 10])
+@pytest.mark.slow
+@pytest.mark.parametrize("logging_steps", [1, 10])
 def test_a_loss_that_is_no_number_is_diverged_with_its_own_step(site: Site, logging_steps: int, ledger: Callable[..., None]) -> None:
     cell = faulty_cell(site, "train", "nan", quantized=False)
     train = cell.config.train.model_copy(update={"max_steps": 6, "logging_steps": logging_steps})

@@ -60,6 +60,7 @@ def test_a_cell_gets_a_cuda_context_of_its_own_and_bitsandbytes() -> None:
     assert dequantized == pytest.approx(64 * 64)
 
 
+@pytest.mark.slow
 def test_peft_is_imported_without_bitsandbytes_and_finds_it_afterwards() -> None:
     # what the server does where there is a GPU: everything but the GPU can be tried here
     code = """

@@ -96,6 +96,7 @@ def test_a_classifier_is_timed_batch_by_batch_with_its_base(tmp_path: Path) -> N
     assert lived.result.latency == []
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_is_timed_from_its_encoder_to_its_last_token(tmp_path: Path) -> None:
     cell = planned(tmp_path, "batch_sizes: [2], prompt_tokens: [4, 9], new_tokens: 3, repeats: 1, base: true", "micro:seq2seq", "lora", "synthetic", "forms: [unmerged, merged]")
     found = [(entry.form, entry.batch_size, entry.prompt_tokens, entry.new_tokens) for entry in lived_through(cell, tmp_path).latency]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from suites_for_tests import suite_text
 
 SECTIONS = {
@@ -27,6 +28,7 @@ assert not heavy, heavy
 """
 
 
+@pytest.mark.slow
 def test_two_thousand_cells_are_planned_without_torch(tmp_path: Path, rte: Path, model_folder: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(suite_text("train: {adam_beta1: 0.8}", **SECTIONS))
