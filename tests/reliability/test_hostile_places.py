@@ -35,7 +35,7 @@ from harness.tasks.base import Head
 SUITE = "name: s\nmodels: [{{source: 'path:{model}', {more}}}]\nmethods: [none]\ntasks: [wikitext2]\n"
 
 
-SURVIVED = Counter[str]()
+TRIED, SURVIVED = Counter[str](), Counter[str]()
 
 
 class Creates:
@@ -61,6 +61,7 @@ def model(tmp_path: Path) -> Path:
 
 def safe(owned: Path) -> None:
     """Asserts that the hostile code of this test was not run, and counts it."""
+    TRIED["code"] += 1
     assert not owned.exists()
     SURVIVED["code"] += 1
 
@@ -216,11 +217,13 @@ def test_a_run_directory_with_a_link_out_of_it_is_refused_and_nothing_outside_ch
         reopened(run)
     with pytest.raises(NotARun, match=said):
         write_report(run, ["md", "csv", "json"])
+    TRIED["links"] += 1
     assert {path.name: path.read_text() for path in outside.iterdir()} == {"precious.json": '{"root": "x:0:0"}'}
     SURVIVED["links"] += 1
 
 
 def test_a_record_that_is_a_link_is_named_and_left_out(run: Path, outside: Path) -> None:
+    TRIED["links"] += 4
     record = sorted((run / "records").glob("*.json"))[0]
     record.rename(outside / "record.json")
     record.symlink_to(outside / "record.json")
@@ -260,5 +263,6 @@ def test_the_directory_itself_may_be_reached_by_a_link(run: Path, tmp_path: Path
 def test_figures(ledger: Callable[..., None]) -> None:
     """The last test of this file: what those above have counted."""
     checks = {"code": "pickles that would create a file, and code of a model's repository: not run", "links": "links out of a run directory: nothing outside read, written or removed"}
-    for kind, count in SURVIVED.items():
-        ledger(area="hostile input", check=checks[kind], tried=count, survived=count)
+    assert SURVIVED == TRIED
+    for kind, count in TRIED.items():
+        ledger(area="hostile input", check=checks[kind], tried=count, survived=SURVIVED[kind])
